@@ -1,0 +1,1 @@
+"""What a study says: frames, statistics, figures and the report. Imports neither ray nor torch."""

@@ -1,0 +1,1 @@
+"""Which trials, where, at what price."""

@@ -1,0 +1,140 @@
+"""What a study is: a protocol, a named search, its replicates and pinned settings, as frozen and hashed data."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainables.config import ConfigError, Evaluation, TrialConfig, check_choice, check_range, from_dict
+
+SCHEMA = 1
+MODEL = "burgess2018-a1"
+EXECUTOR = "loop"
+
+Axes = dict[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How long, how large and how often: what every trial of a study shares, and the values that searches visit."""
+
+    name: str
+    trial: TrialConfig
+    """What a search does not vary."""
+    evaluation: Evaluation
+    seeds: int
+    """Replicates of each setting."""
+    betas: tuple[float, ...]
+    gammas: tuple[float, ...]
+    capacities: tuple[float, ...]
+    ramps: tuple[int, ...]
+
+
+LAPTOP = Protocol(
+    name="laptop",
+    # A slice that 2 cores train in a quarter of an hour; under the paper's learning rate and gamma such a short ramp
+    # teaches nothing (docs/metrics.md says what it may claim).
+    trial=TrialConfig(learning_rate=1e-3, gamma=100.0, ramp_steps=1200, steps=1700),
+    evaluation=Evaluation(report_every=100),
+    seeds=2,
+    betas=(1.0, 4.0, 16.0),
+    gammas=(100.0,),
+    capacities=(6.0, 12.0, 18.0),
+    ramps=(1200,),
+)
+
+PAPER = Protocol(
+    name="paper",
+    trial=TrialConfig(),
+    evaluation=Evaluation(report_every=1000),
+    seeds=5,
+    betas=(0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
+    gammas=(300.0, 1000.0, 3000.0),
+    capacities=(5.0, 10.0, 15.0, 20.0, 25.0, 50.0),
+    ramps=(50_000, 100_000),
+)
+
+PROTOCOLS = {protocol.name: protocol for protocol in (LAPTOP, PAPER)}
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """One study: which search runs under which protocol, over which seeds, with which settings pinned.
+
+    Raises:
+        ConfigError: A name is unknown, a value is out of range, or seeds are given twice.
+    """
+
+    search: str = "capacity_grid"
+    protocol: str = "laptop"
+    seeds: int | None = None
+    """Replicates a setting; None for the protocol's."""
+    pinned: Axes = field(default_factory=dict)
+    """Trial settings fixed from outside; several values make an axis."""
+    measured: dict[str, int] = field(default_factory=dict)
+    """Evaluation settings that replace the protocol's."""
+
+    def __post_init__(self) -> None:
+        check_choice("protocol", self.protocol, tuple(PROTOCOLS))
+        check_range("seeds", self.seeds, 1, 10_000)
+        if self.seeds is not None and "seed" in self.pinned:
+            raise ConfigError(
+                f"seeds={self.seeds} and seed={self.pinned['seed']} both choose the replicates; give one of them"
+            )
+        for name in ("precision", "dataset"):
+            if len(self.pinned.get(name, ())) > 1:
+                raise ConfigError(f"{name}={self.pinned[name]} differs inside one study; run a study for each")
+
+    @property
+    def replicate_seeds(self) -> tuple[int, ...]:
+        """The seeds that each setting is trained with."""
+        return self.pinned.get("seed") or tuple(range(self.seeds or PROTOCOLS[self.protocol].seeds))
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """How every trial of the study is measured."""
+        return dataclasses.replace(PROTOCOLS[self.protocol].evaluation, **self.measured)
+
+    @property
+    def dataset(self) -> str:
+        """Name or path of the study's dataset."""
+        return self.pinned.get("dataset", (PROTOCOLS[self.protocol].trial.dataset,))[0]
+
+    def with_precision(self, precision: str) -> "StudyConfig":
+        """The same study with its precision settled."""
+        return dataclasses.replace(self, pinned={**self.pinned, "precision": (precision,)})
+
+    def identity(self, dataset_sha256: str) -> dict[str, Any]:
+        """What two runs must share for their trials to be comparable, and to live in one store."""
+        return {
+            "schema": SCHEMA,
+            "search": self.search,
+            "protocol": self.protocol,
+            "dataset": dataset_sha256,
+            "model": MODEL,
+            "executor": EXECUTOR,
+            "precision": self.pinned.get("precision", ("fp32",))[0],
+            "eval_seed": self.evaluation.eval_seed,
+            "probe_rows": self.evaluation.probe_rows,
+            "report_rows": self.evaluation.report_rows,
+        }
+
+    def to_json(self) -> str:
+        """Canonical JSON; `from_json` is the way back."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "StudyConfig":
+        """The study that `to_json` wrote.
+
+        Raises:
+            ConfigError: An unknown key, or a value that the constructor refuses.
+        """
+        values = json.loads(text)
+        values["pinned"] = {name: tuple(axis) for name, axis in values.get("pinned", {}).items()}
+        return from_dict(cls, values)
+
+    def hash(self) -> str:
+        """Twelve hex digits of the study's content."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]

@@ -1,0 +1,253 @@
+"""Runs a study from its plan to its report: the store, Ray, the Tuner, signals and the exit code."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from study.adapters import GracefulStop, PlanSearcher, Shelf, StoreCallback
+from study.plan import Price, to_run
+from study.store import Store, open_study
+from trainables.config import Evaluation, InputError, TrialConfig
+from trainables.trial import VAETrial
+
+PROBE_SECONDS = 3.0
+MAX_FAILURES = 2
+"""Attempts of a trial beyond its first."""
+GPU_CHECKPOINT_SECONDS = 60.0
+DONE, FAILED, LEFT_OVER = 0, 1, 3
+
+
+class Interrupted(Exception):
+    """A second signal: stop without waiting for the next reports."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where and how wide a study runs; nothing here changes a result."""
+
+    address: str | None = None
+    """Of a running Ray cluster; None starts one on this machine."""
+    concurrency: int | None = None
+    """Trials at a time; None for as many as there are cores, or GPU shares."""
+    trials_per_gpu: int = 1
+
+
+def check_address(address: str | None) -> None:
+    """Refuse a Ray address that is `ray://` or does not answer within `PROBE_SECONDS`; `ray.init` hangs for minutes.
+
+    Raises:
+        InputError: Naming the address and the remedy.
+    """
+    if address is None or address == "auto":
+        return
+    if "://" in address:
+        raise InputError(
+            f"--address {address} is a Ray client address; run the study on the head itself "
+            "(ray job submit) with --address auto"
+        )
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit() and 0 < int(port) < 65_536):
+        raise InputError(f"--address {address} is not host:port; give for example 10.0.0.1:6379, or auto")
+    try:
+        socket.create_connection((host, int(port)), PROBE_SECONDS).close()
+    except OSError as error:
+        raise InputError(
+            f"--address {address} does not answer within {PROBE_SECONDS:.0f} s ({error}); "
+            "check the address, or leave it out to run on this machine"
+        ) from None
+
+
+def provenance(command: list[str], price: Price) -> dict[str, Any]:
+    """What a reader needs to repeat the study: code, versions, hardware, command and predicted price."""
+    root = Path(__file__).parents[1]
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=root, capture_output=True, text=True
+    )
+    packages = ("torch", "ray", "optuna", "numpy", "h5py", "pandas", "scipy", "scikit-learn")
+    return {
+        "commit": git.stdout.strip() or "unknown",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in packages},
+        },
+        "hardware": {"host": platform.node(), "machine": platform.machine(), "cores": os.cpu_count()},
+        "command": " ".join(command),
+        "predicted": str(price),
+    }
+
+
+def run(
+    store: Store,
+    cells: list[TrialConfig],
+    pending: list[TrialConfig],
+    evaluation: Evaluation,
+    launch: Launch,
+) -> int:
+    """Train the pending trials, and write the report.
+
+    Args:
+        store: Open for writing; closed at the end.
+        cells: Every trial of the plan, for the progress.
+        pending: What to train now, in this order.
+        evaluation: How trials are measured.
+        launch: Where to run.
+
+    Returns:
+        0 done, 1 trials have failed, 3 trials are left over, 130 or 143 stopped by a signal.
+    """
+    with _quiet(store.path / "logs" / "ray.txt") as show:
+        stop = GracefulStop()
+        try:
+            code = _tune(store, cells, pending, evaluation, launch, stop, show) if pending else DONE
+        finally:
+            store.close()
+    report = subprocess.run([sys.executable, "-m", "analysis.report", str(store.path)], check=False)
+    if code != DONE:
+        return code
+    status = open_study(store.path).status()
+    if any(status.get(config.key()) == "failed" for config in cells):
+        return FAILED
+    return LEFT_OVER if to_run(cells, status) else report.returncode
+
+
+def _tune(
+    store: Store,
+    cells: list[TrialConfig],
+    pending: list[TrialConfig],
+    evaluation: Evaluation,
+    launch: Launch,
+    stop: GracefulStop,
+    show: Callable[[str], None],
+) -> int:
+    """Run Tune over `pending`; DONE, or 128 + the signal that stopped it."""
+    scratch = tempfile.mkdtemp(prefix="capacity-study-")  # Tune's own folder; the store is the record
+    try:
+        _start_ray(launch)
+        resources, slots = _resources(launch)
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)  # else a custom Searcher allows one pending trial
+        os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**6)
+        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+        callback = StoreCallback(store, cells, stop, show)
+        trainable = tune.with_parameters(
+            VAETrial,
+            evaluation=asdict(evaluation),
+            shelf=_shelf(store.path),
+            checkpoint_seconds=GPU_CHECKPOINT_SECONDS if "gpu" in resources else 0.0,
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=PlanSearcher(pending, stop),
+                num_samples=-1,
+                max_concurrent_trials=slots,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=scratch,
+                verbose=0,
+                stop=stop,
+                callbacks=[callback],
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            ),
+        )
+        show(f"{len(pending)} trials to train, {slots} at a time; Ray's own output: {store.path}/logs/ray.txt")
+        with _signals(stop, show) as received:
+            try:
+                tuner.fit()
+            except Interrupted:
+                show("stopped at once; the same command continues from the last checkpoints")
+        show(str(callback.snapshot(0.0)))
+        return 128 + received[0] if received else DONE
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _start_ray(launch: Launch) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if launch.address:
+        ray.init(address=launch.address, log_to_driver=False)
+    else:
+        cores = launch.concurrency or len(os.sched_getaffinity(0))
+        ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False)
+
+
+def _resources(launch: Launch) -> tuple[dict[str, float], int]:
+    """What Tune reserves for a trial, and how many trials fit at a time."""
+    have = ray.cluster_resources()
+    if have.get("GPU", 0) > 0:
+        slots = int(have["GPU"]) * launch.trials_per_gpu
+        return {"cpu": 0, "gpu": 1 / launch.trials_per_gpu}, launch.concurrency or slots
+    return {"cpu": 1}, launch.concurrency or int(have["CPU"])
+
+
+def _shelf(store: Path) -> Any:
+    """The shelf on the driver's own node, whose disk holds the store."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return Shelf.options(scheduling_strategy=here).remote(str(store.resolve()))
+
+
+@contextlib.contextmanager
+def _signals(stop: GracefulStop, show: Callable[[str], None]) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM end every trial at its next report; the second one ends the study at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        received.append(number)
+        stop.asked = True
+        if len(received) > 1:
+            raise Interrupted
+        show("stopping: every trial goes to its next report and is stored; once more to stop at once")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _quiet(path: Path) -> Iterator[Callable[[str], None]]:
+    """Send everything that Ray and Tune print to a file, whatever they print it with; yields our own way out."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    terminal, errors = os.dup(1), os.dup(2)
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+    def show(line: str) -> None:
+        os.write(terminal, f"{line}\n".encode())
+        os.write(1, f"{line}\n".encode())
+
+    try:
+        yield show
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(terminal, 1)
+        os.dup2(errors, 2)
+        os.close(terminal)
+        os.close(errors)

@@ -1,0 +1,96 @@
+"""What is left to train, and its price in time and disk: pure functions."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from trainables.config import Evaluation, TrialConfig
+
+ASSUMED_STEPS_PER_SECOND = {"bf16": 14.0, "fp32": 9.0}
+"""One trial on one core of a laptop, until the study itself has measured (docs/metrics.md)."""
+STEPS_PER_10K_PASSES = 130
+"""A full evaluation of 10,000 rows costs as much as so many updates of batch 64 (measured)."""
+STEPS_PER_1K_REPORT = 5
+MAX_ROWS_PER_SECOND = 100.0
+"""Above this Tune's own bookkeeping slows the study (Ray Tune 2.60)."""
+START_SECONDS = 4.0
+"""Ray's and the first workers' start."""
+STORED_BYTES, CHECKPOINT_BYTES = 5_000_000, 6_100_000
+"""Of a finished trial (weights, codes, sheets) and of a checkpoint with its optimiser, latents = 10."""
+
+FINAL = ("finished", "diverged", "stopped")
+"""Statuses that are results: such a trial is never run again."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a plan will cost before it starts."""
+
+    trials: int
+    steps: int
+    seconds: float
+    disk_bytes: int
+    measured: bool
+    """Whether the speed was measured in this store, or is assumed."""
+
+    def __str__(self) -> str:
+        source = "measured in this store" if self.measured else "an assumed speed, measured once trials run"
+        return (
+            f"{self.trials} trials, {self.steps:,} updates, about {duration(self.seconds)} "
+            f"({source}), {self.disk_bytes / 1e6:,.0f} MB of disk"
+        )
+
+
+def to_run(cells: Iterable[TrialConfig], status: Mapping[str, str], retry_failed: bool = False) -> list[TrialConfig]:
+    """The cells without a result, interrupted ones first.
+
+    Args:
+        cells: All trials of the plan.
+        status: Of each key that was ever started.
+        retry_failed: Whether failed trials are tried again.
+    """
+    settled = FINAL if retry_failed else (*FINAL, "failed")
+    left = [config for config in cells if status.get(config.key()) not in settled]
+    return sorted(left, key=lambda config: config.key() not in status)  # stable: the plan's order within
+
+
+def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, steps_per_second: float | None) -> Price:
+    """Time and disk of training `configs`, `slots` at a time.
+
+    Args:
+        configs: What is left to train.
+        evaluation: Says how often and on how many rows trials are scored.
+        slots: Trials at a time.
+        steps_per_second: Of one trial, measured; None for the assumed speed.
+    """
+    cost = 0.0
+    for config in configs:
+        full = 2 if config.objective == "capacity" else 1
+        reports = config.steps / evaluation.report_every
+        cost += config.steps * config.batch_size / 64
+        cost += full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
+        cost += reports * evaluation.report_rows / 1000 * STEPS_PER_1K_REPORT
+    speed = steps_per_second or (ASSUMED_STEPS_PER_SECOND[configs[0].precision] if configs else 1.0)
+    busy = min(slots, len(configs)) or 1
+    return Price(
+        trials=len(configs),
+        steps=sum(config.steps for config in configs),
+        seconds=cost / speed / busy + START_SECONDS,
+        disk_bytes=len(configs) * STORED_BYTES + busy * CHECKPOINT_BYTES,
+        measured=steps_per_second is not None,
+    )
+
+
+def report_sparingly(evaluation: Evaluation, slots: int, steps_per_second: float) -> Evaluation:
+    """The evaluation with `report_every` raised until the study stays under `MAX_ROWS_PER_SECOND`."""
+    rows_per_second = slots * steps_per_second / evaluation.report_every
+    factor = max(1, -int(-rows_per_second // MAX_ROWS_PER_SECOND))
+    return dataclasses.replace(evaluation, report_every=evaluation.report_every * factor)
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.4 h` or `2.1 days`: a length of time as a person says it."""
+    for unit, size, digits in (("days", 86_400.0, 1), ("h", 3_600.0, 1), ("min", 60.0, 0)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,66 @@
+"""A snapshot of a study and the line that shows it: the same for a terminal, a log file and `--status`."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from study.plan import duration
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a study stands."""
+
+    total: int
+    counts: Mapping[str, int]
+    """Trials by status; those never started are missing here."""
+    steps_done: int
+    steps_total: int
+    steps_per_second: float
+    """Of the whole study; 0 where nothing has been measured."""
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Seconds until the last trial ends, at the present rate; None where unknown or done."""
+        left = self.steps_total - self.steps_done
+        return left / self.steps_per_second if left > 0 and self.steps_per_second > 0 else None
+
+    def __str__(self) -> str:
+        shown = ["finished", "running", "interrupted", "diverged", "failed", "stopped"]
+        always = ("finished", "running", "diverged", "failed")
+        words = [f"{name} {self.counts.get(name, 0)}" for name in shown if self.counts.get(name) or name in always]
+        waiting = self.total - sum(self.counts.values())
+        eta = self.eta_seconds
+        return (
+            f"{self.total} trials: {', '.join(words)}, waiting {waiting} | "
+            f"{self.steps_done / max(1, self.steps_total):4.0%} of {self.steps_total:,} updates"
+            + (f", {self.steps_per_second:.1f}/s" if self.steps_per_second else "")
+            + (f", {duration(eta)} left" if eta is not None else "")
+        )
+
+
+def snapshot(
+    targets: Mapping[str, int],
+    status: Mapping[str, str],
+    steps: Mapping[str, int],
+    steps_per_second: float,
+) -> Snapshot:
+    """Count a study's trials and updates.
+
+    Args:
+        targets: Updates that each planned trial takes.
+        status: Of each trial that was ever started.
+        steps: Completed updates of each trial that has reported.
+        steps_per_second: Of the whole study.
+    """
+    ended = ("finished", "diverged", "failed", "stopped")  # whatever they did not train is not ahead of us
+    done = {
+        key: target if status.get(key) in ended else min(steps.get(key, 0), target) for key, target in targets.items()
+    }
+    return Snapshot(
+        total=len(targets),
+        counts=Counter(status[key] for key in targets if key in status),
+        steps_done=sum(done.values()),
+        steps_total=sum(targets.values()),
+        steps_per_second=steps_per_second,
+    )

@@ -1,0 +1,131 @@
+"""Reads a study's store, also while its driver is writing; others import it from `study.store`."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from study.parts import Parts
+from trainables.config import InputError, TrialConfig, from_dict
+
+STATUS = {"started": "running", "retried": "running"}
+"""Status after an event; every other event is its own status."""
+
+
+class StoreError(InputError):
+    """A store that cannot be opened or written; the message names it and the remedy."""
+
+
+class Study:
+    """A study as it stands on disk, also while a driver is writing it. Every call reads anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        described = description(path)
+        self.identity: dict[str, Any] = described["identity"]
+        self.plan: list[dict[str, Any]] = described["plan"]
+        self.provenance: list[dict[str, Any]] = described["provenance"]
+
+    @property
+    def problems(self) -> list[str]:
+        """One sentence about each file that cannot be read."""
+        return [*Parts(self.path / "events").read()[1], *Parts(self.path / "rows").read()[1]]
+
+    def rows(self) -> pd.DataFrame:
+        """The metrics rows, the last attempt's for each trial and step, sorted by both."""
+        frame = _frame(self.path / "rows")
+        if frame.empty:
+            return pd.DataFrame({"key": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
+        frame = frame.sort_values(["key", "step", "attempt"], kind="stable")
+        return frame.drop_duplicates(subset=["key", "step"], keep="last").reset_index(drop=True)
+
+    def events(self) -> pd.DataFrame:
+        """What happened to the trials, in order: key, attempt, time, kind, detail."""
+        frame = _frame(self.path / "events")
+        return frame if len(frame) else pd.DataFrame(columns=pd.Index(["key", "attempt", "time", "kind", "detail"]))
+
+    def configs(self) -> dict[str, TrialConfig]:
+        """The config of every trial that was ever started."""
+        events = self.events()
+        started = zip(events["key"], events["kind"], events["detail"], strict=True)
+        details = {key: detail for key, kind, detail in started if kind == "started"}
+        return {key: from_dict(TrialConfig, json.loads(detail)) for key, detail in details.items()}
+
+    def status(self) -> dict[str, str]:
+        """Of every trial that was ever started: finished, diverged, failed, stopped, interrupted or running."""
+        events = self.events()
+        return {key: STATUS.get(str(kind), str(kind)) for key, kind in zip(events["key"], events["kind"], strict=True)}
+
+    def attempts(self) -> dict[str, int]:
+        """How often each trial was started."""
+        events = self.events()
+        return {key: int(attempt) for key, attempt in zip(events["key"], events["attempt"], strict=True)}
+
+    def steps(self) -> dict[str, int]:
+        """Updates that each trial had completed at its last report."""
+        rows = self.rows()
+        return {key: int(step) for key, step in zip(rows["key"], rows["step"], strict=True)}
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial: key, setting, family, config, status, attempts, seconds, and its last full evaluation."""
+        configs, status, attempts = self.configs(), self.status(), self.attempts()
+        described = [
+            {"key": key, "setting": config.setting(), "family": config.family, **dataclasses.asdict(config)}
+            | {"status": status[key], "attempts": attempts[key]}
+            for key, config in configs.items()
+        ]
+        trials, rows = pd.DataFrame(described), self.rows()
+        if trials.empty or rows.empty:
+            return trials
+        seconds = rows.groupby("key", as_index=False).agg({"seconds": "sum"})
+        last = rows.loc[rows["full"].astype(bool)].drop_duplicates(subset="key", keep="last")
+        last = last.drop(columns=["attempt", "time", "seconds"])
+        return trials.merge(seconds, on="key", how="left").merge(last, on="key", how="left")
+
+    def arrays(self, key: str) -> dict[str, np.ndarray]:
+        """The arrays of a finished trial.
+
+        Raises:
+            StoreError: The trial has none.
+        """
+        path = self.path / "arrays" / f"{key}.h5"
+        if not path.exists():
+            raise StoreError(f"store {self.path} has no arrays of trial {key}; only finished trials have")
+        with h5py.File(path) as file:
+            return {str(name): np.asarray(file[str(name)]) for name in file}
+
+    def checkpoint(self, key: str) -> bytes | None:
+        """A trial's last checkpoint, or its weights once it has finished; None before the first."""
+        path = self.path / "checkpoints" / key
+        return path.read_bytes() if path.exists() else None
+
+    def log_path(self, key: str) -> Path:
+        """Where a trial's output and tracebacks are, if there are any."""
+        return self.path / "logs" / f"{key}.txt"
+
+
+def open_study(path: Path | str) -> Study:
+    """A study for reading.
+
+    Raises:
+        StoreError: The folder holds none, or its `study.json` cannot be read.
+    """
+    return Study(Path(path))
+
+
+def _frame(folder: Path) -> pd.DataFrame:
+    return Parts(folder).read()[0].to_pandas()
+
+
+def description(path: Path) -> dict[str, Any]:
+    """What `study.json` says: identity, plan and provenance."""
+    try:
+        return json.loads((path / "study.json").read_text())
+    except FileNotFoundError:
+        raise StoreError(f"{path} is no store: it has no study.json; give the folder of a study") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path / 'study.json'} cannot be read ({error}); restore it or use another --store") from None

@@ -1,0 +1,192 @@
+"""The face of a study's disk format: the writer here, the reader in `study.reader`, the parquet parts in `study.parts`.
+
+One driver writes (`Store`), any number of readers look on (`open_study`). Whatever a call has returned from survives
+the death of the process, not the loss of power: files are written aside and renamed, and nothing is synchronised.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from study.compare import compare
+from study.parts import Parts
+from study.reader import StoreError, Study, description, open_study
+
+__all__ = ["Store", "StoreError", "Study", "compare", "open_study"]
+
+FLUSH_ROWS, FLUSH_SECONDS, COMPACT_PARTS = 200, 2.0, 500
+
+
+class Store:
+    """The writer of one study; at most one at a time, kept by a lock that the system frees when its process dies."""
+
+    def __init__(self, path: Path, lock: Any) -> None:
+        self.path, self._lock = path, lock
+        self._rows, self._events = Parts(path / "rows"), Parts(path / "events")
+        self._waiting: list[dict[str, Any]] = []
+        self._flushed = time.monotonic()
+        self.warnings: list[str] = []
+
+    @classmethod
+    def open(cls, path: Path, identity: dict[str, Any], provenance: dict[str, Any]) -> "Store":
+        """Create a store, or continue one of the same identity.
+
+        Args:
+            path: Its folder.
+            identity: What all its trials share.
+            provenance: Code, versions, hardware, command line: a change is recorded and warned about.
+
+        Raises:
+            StoreError: The folder cannot be written, another driver has it open, it holds another study, or a part
+                of it cannot be read.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = open(path / "lock", "a+")
+        except OSError as error:
+            raise StoreError(f"store {path} cannot be written ({error.strerror}); use another --store") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            owner = lock.read().strip()
+            lock.close()
+            raise StoreError(f"store {path} is open in another driver ({owner}); wait for it or stop it") from None
+        store = cls(path, lock)
+        try:
+            store._begin(identity, provenance)
+        except BaseException:
+            lock.close()
+            raise
+        return store
+
+    def _begin(self, identity: dict[str, Any], provenance: dict[str, Any]) -> None:
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} on {platform.node()}")
+        self._lock.flush()
+        if not (self.path / "study.json").exists():
+            self._describe({"identity": identity, "plan": [], "provenance": []})
+        described = description(self.path)
+        if diff := _difference(described["identity"], identity):
+            raise StoreError(f"store {self.path} holds another study: {diff}; use another --store or the same settings")
+        if problems := open_study(self.path).problems:
+            raise StoreError(f"{problems[0]}; move it away to train again what it held")
+        if described["provenance"]:
+            before = {**described["provenance"][-1], "date": None}
+            for name in ("commit", "versions", "hardware"):
+                if before.get(name) != provenance.get(name):
+                    self.warnings.append(f"{name} was {before.get(name)}, now {provenance.get(name)}")
+        described["provenance"].append({"date": _now(), **provenance})
+        self._describe(described)
+        self._rows.compact()
+        self._events.compact()
+
+    def extend_plan(self, plan: dict[str, Any]) -> None:
+        """Record what the study now consists of, with its date, unless it is what was recorded last."""
+        described = description(self.path)
+        if not described["plan"] or {**described["plan"][-1], "date": None} != {"date": None, **plan}:
+            described["plan"].append({"date": _now(), **plan})
+            self._describe(described)
+
+    def add_row(self, key: str, attempt: int, row: dict[str, Any]) -> None:
+        """Take a metrics row; it is on disk within `FLUSH_SECONDS`, if `tick` is called as often."""
+        self._waiting.append({"key": key, "attempt": attempt, "time": time.time(), **row})
+        self.tick()
+
+    def add_event(self, key: str, attempt: int, kind: str, detail: str = "") -> None:
+        """Store what happened to a trial: started, retried, failed, diverged, stopped, interrupted or finished.
+
+        The detail of `started` is the trial's config as JSON.
+        """
+        self.flush()
+        event = {"key": key, "attempt": attempt, "time": time.time(), "kind": kind, "detail": detail}
+        self._events.append([event])
+
+    def tick(self) -> None:
+        """Flush what has waited long enough."""
+        late = time.monotonic() - self._flushed >= FLUSH_SECONDS
+        if len(self._waiting) >= FLUSH_ROWS or (self._waiting and late):
+            self.flush()
+
+    def flush(self) -> None:
+        """Put every row on disk."""
+        self._rows.append(self._waiting)
+        self._waiting, self._flushed = [], time.monotonic()
+        for parts in (self._rows, self._events):
+            if len(parts) >= COMPACT_PARTS:
+                parts.compact()
+
+    def save_checkpoint(self, key: str, state: bytes) -> None:
+        """Replace a trial's checkpoint, after the rows that lead up to it."""
+        self.flush()
+        _write_aside(self.path / "checkpoints" / key, state)
+
+    def finish(self, key: str, attempt: int, row: dict[str, Any], arrays: dict[str, Any], weights: bytes) -> None:
+        """Store a trial's end; only its last part, the event, makes the trial finished."""
+        self._write_arrays(key, arrays)
+        self.save_checkpoint(key, weights)
+        self.add_row(key, attempt, row)
+        self.add_event(key, attempt, "finished")
+
+    def append_log(self, key: str, text: str) -> None:
+        """Add to what a trial has printed."""
+        if text:
+            path = self.log_path(key)
+            path.parent.mkdir(exist_ok=True)
+            with path.open("a") as file:
+                file.write(text)
+
+    def log_path(self, key: str) -> Path:
+        """Where a trial's output and tracebacks are."""
+        return self.path / "logs" / f"{key}.txt"
+
+    def close(self) -> None:
+        """Flush, write `trials.parquet` and give the lock back."""
+        if not self._lock.closed:
+            self.flush()
+            aside = self.path / "trials.aside"
+            open_study(self.path).trials().to_parquet(aside)
+            os.replace(aside, self.path / "trials.parquet")
+            self._lock.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _describe(self, described: dict[str, Any]) -> None:
+        _write_aside(self.path / "study.json", json.dumps(described, indent=1).encode())
+
+    def _write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        path = self.path / "arrays" / f"{key}.h5"
+        path.parent.mkdir(exist_ok=True)
+        aside = path.with_suffix(".aside")
+        with h5py.File(aside, "w") as file:
+            for name, array in arrays.items():
+                pictures = array.dtype == np.uint8 and array.ndim > 2  # mostly black: they shrink tenfold
+                file.create_dataset(name, data=array, compression="gzip" if pictures else None)
+        os.replace(aside, path)
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    return ", ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in names)
+
+
+def _write_aside(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.aside")
+    aside.write_bytes(content)
+    os.replace(aside, path)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %z")

@@ -1,0 +1,68 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study.config import LAPTOP, PAPER, StudyConfig
+from trainables.config import ConfigError
+
+
+def test_the_paper_protocol_has_the_papers_values() -> None:
+    trial = PAPER.trial
+    assert (trial.learning_rate, trial.batch_size, trial.ramp_steps) == (5e-4, 64, 100_000)
+    assert 1000.0 in PAPER.gammas
+    assert {5.0, 25.0, 50.0} <= set(PAPER.capacities)
+    assert 100_000 in PAPER.ramps
+    assert trial.steps > max(PAPER.ramps)
+
+
+def test_the_laptop_protocol_is_a_slice_that_fits() -> None:
+    assert LAPTOP.trial.ramp_steps < LAPTOP.trial.steps
+    assert (LAPTOP.betas, LAPTOP.capacities, LAPTOP.seeds) == ((1, 4, 16), (6, 12, 18), 2)
+
+
+@given(
+    seeds=st.none() | st.integers(1, 50),
+    gammas=st.lists(st.floats(0, 1e6), min_size=1, max_size=3),
+    every=st.integers(1, 500),
+)
+def test_json_and_back(seeds: int | None, gammas: list[float], every: int) -> None:
+    study = StudyConfig(seeds=seeds, pinned={"gamma": tuple(gammas)}, measured={"report_every": every})
+    again = StudyConfig.from_json(study.to_json())
+    assert again == study
+    assert again.hash() == study.hash()
+
+
+def test_measured_settings_replace_the_protocols() -> None:
+    assert StudyConfig(measured={"probe_rows": 7}).evaluation.probe_rows == 7
+    assert StudyConfig().evaluation == LAPTOP.evaluation
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"protocol": "laptob"}, "unknown protocol 'laptob'; did you mean laptop?"),
+        ({"seeds": 0}, "seeds=0 is outside [1, 10000]"),
+        ({"seeds": 3, "pinned": {"seed": (1,)}}, "both choose the replicates"),
+        ({"pinned": {"precision": ("fp32", "bf16")}}, "run a study for each"),
+    ],
+)
+def test_refusals(change: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        StudyConfig(**change)
+
+
+def test_identity_changes_with_what_makes_trials_incomparable() -> None:
+    study = StudyConfig(pinned={"precision": ("bf16",)})
+    identity = study.identity("abc")
+    changed = [
+        study.identity("abd"),
+        StudyConfig(pinned={"precision": ("fp32",)}).identity("abc"),
+        StudyConfig(protocol="paper", pinned={"precision": ("bf16",)}).identity("abc"),
+        StudyConfig(measured={"eval_seed": 1}, pinned={"precision": ("bf16",)}).identity("abc"),
+        StudyConfig(measured={"probe_rows": 5}, pinned={"precision": ("bf16",)}).identity("abc"),
+    ]
+    assert all(other != identity for other in changed)
+    wider = StudyConfig(seeds=9, pinned={"precision": ("bf16",), "gamma": (1.0, 2.0)})
+    assert wider.identity("abc") == identity

@@ -1,0 +1,50 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from study import plan
+from trainables.config import Evaluation, TrialConfig
+
+CONFIGS = [TrialConfig(seed=seed, steps=1700, ramp_steps=1200) for seed in range(6)]
+STATUSES = ["finished", "diverged", "stopped", "failed", "interrupted", "running", None]
+
+
+@given(status=st.lists(st.sampled_from(STATUSES), min_size=6, max_size=6), retry=st.booleans())
+def test_to_run_is_the_plan_minus_the_results_interrupted_first(status: list, retry: bool) -> None:
+    known = {c.key(): s for c, s in zip(CONFIGS, status, strict=True) if s}
+    left = plan.to_run(CONFIGS, known, retry_failed=retry)
+    wanted = {"interrupted", "running", None} | ({"failed"} if retry else set())
+    assert {c.seed for c in left} == {c.seed for c, s in zip(CONFIGS, status, strict=True) if s in wanted}
+    started = [c.key() in known for c in left]
+    assert started == sorted(started, reverse=True)
+
+
+def test_price_of_nothing_is_nearly_nothing() -> None:
+    price = plan.price([], Evaluation(), slots=2, steps_per_second=None)
+    assert (price.trials, price.steps) == (0, 0)
+    assert price.seconds == plan.START_SECONDS
+
+
+def test_price_halves_with_two_slots_and_says_where_its_speed_comes_from() -> None:
+    one = plan.price(CONFIGS, Evaluation(), slots=1, steps_per_second=10.0)
+    two = plan.price(CONFIGS, Evaluation(), slots=2, steps_per_second=10.0)
+    assert one.seconds - plan.START_SECONDS == pytest.approx(2 * (two.seconds - plan.START_SECONDS))
+    assert one.seconds > 6 * 1700 / 10
+    assert "measured in this store" in str(one)
+    assert "assumed" in str(plan.price(CONFIGS, Evaluation(), 1, None))
+    assert two.disk_bytes > 6 * plan.STORED_BYTES
+
+
+def test_reports_are_thinned_only_above_the_limit() -> None:
+    evaluation = Evaluation(report_every=10)
+    assert plan.report_sparingly(evaluation, slots=2, steps_per_second=15.0) == evaluation
+    thinned = plan.report_sparingly(evaluation, slots=100, steps_per_second=25.0)
+    assert thinned.report_every == 30
+    assert 100 * 25.0 / thinned.report_every <= plan.MAX_ROWS_PER_SECOND
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(45, "45 s"), (89, "89 s"), (720, "12 min"), (12_240, "3.4 h"), (181_440, "2.1 days")]
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert plan.duration(seconds) == said

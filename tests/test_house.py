@@ -1,0 +1,78 @@
+"""The house in order: module sizes, pinned versions, the files that tools rely on."""
+
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = [
+    *PROJECT["dependencies"],
+    *(line for extra in PROJECT["optional-dependencies"].values() for line in extra),
+]
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in ("analysis", "study", "trainables") for path in (ROOT / package).rglob("*.py"))
+
+
+def pins() -> dict[str, str]:
+    """Constraint by name; every line pins one version."""
+    lines = (ROOT / "constraints.txt").read_text().split()
+    return dict(line.split("==") for line in lines)
+
+
+def test_no_module_is_over_300_lines() -> None:
+    sizes = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules()}
+    assert sizes
+    assert {name: size for name, size in sizes.items() if size > 300} == {}
+
+
+def test_no_drawer_for_everything() -> None:
+    assert [path for path in modules() if path.stem in ("utils", "util", "helpers", "common", "misc")] == []
+
+
+@pytest.mark.parametrize("line", REQUIREMENTS)
+def test_constraints_pin_a_version_in_range(line: str) -> None:
+    requirement = Requirement(line)
+    pinned = pins()[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(pinned), f"{pinned} is outside {line}"
+
+
+def test_constraints_hold_for_every_build() -> None:
+    # A local version (2.13.0+cpu) would refuse the build for another device.
+    assert all(re.fullmatch(r"[0-9][0-9a-z.]*", version) for version in pins().values())
+    assert list(pins()) == sorted(canonicalize_name(name) for name in pins())
+    assert "torch" in pins()
+
+
+def test_ci_script_is_executable_and_reads() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_make_lists_its_targets() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = {line.split()[1] for line in shown.splitlines() if line.startswith("make ")}
+    assert listed == {"help", "setup", "study", "test", "test-slow", "check", "clean"}
+
+
+def test_citation_names_this_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["title"], citation["version"]) == (PROJECT["name"], PROJECT["version"])
+    assert citation["license"] == PROJECT["license"]
+    assert citation["references"][0]["doi"].endswith("arXiv.1804.03599")
+
+
+def test_commit_hooks_run_the_tools_of_the_environment() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [source["repo"] for source in config["repos"]] == ["local"]
+    assert all(hook["entry"].startswith(".venv/bin/python -m ") for hook in config["repos"][0]["hooks"])

@@ -1,0 +1,101 @@
+import dataclasses
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.config import ConfigError, Evaluation, TrialConfig, from_dict, read_settings
+
+
+def test_defaults_are_the_papers() -> None:
+    config = TrialConfig()
+    assert (config.gamma, config.capacity_max, config.ramp_steps) == (1000.0, 25.0, 100_000)
+    assert (config.batch_size, config.learning_rate, config.latents) == (64, 5e-4, 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"gamma": -1.0}, "gamma=-1.0 is outside [0.0, 1000000000.0]"),
+        ({"beta": float("nan")}, "beta=nan is outside"),
+        ({"learning_rate": 2.0}, "learning_rate=2.0 is outside"),
+        ({"steps": 1.5}, "steps=1.5 is of type float; give a value of type int"),
+        ({"seed": True}, "seed=True is of type bool"),
+        ({"ramp_steps": 2000, "steps": 1700}, "ramp_steps=2000 exceeds steps=1700; lower it or raise steps"),
+        ({"capacity_start": 30.0}, "capacity_start=30.0 exceeds capacity_max=25.0"),
+        ({"objective": "capasity"}, "unknown objective 'capasity'; did you mean capacity?"),
+        ({"init": "zero"}, "choose one of he, pytorch"),
+    ],
+)
+def test_bad_values_are_refused_with_value_limit_and_remedy(change: dict, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        TrialConfig(**change)
+
+
+def test_a_beta_trial_has_no_ramp_that_could_be_too_long() -> None:
+    assert TrialConfig(objective="beta_vae", steps=10).steps == 10
+
+
+def test_fields_that_an_objective_does_not_read_do_not_change_its_key() -> None:
+    assert TrialConfig(beta=7.0).key() == TrialConfig().key()
+    beta = TrialConfig(objective="beta_vae", beta=4.0)
+    assert dataclasses.replace(beta, gamma=3.0, capacity_max=2.0, ramp_steps=5).key() == beta.key()
+    assert TrialConfig(objective="vae", beta=9.0).key() == TrialConfig(objective="beta_vae", beta=1.0).key()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"gamma": 10.0}, {"capacity_max": 3.0}, {"ramp_steps": 7}, {"seed": 1}, {"noise_seed": 0}, {"init": "pytorch"},
+     {"objective": "beta_vae"}, {"precision": "bf16"}, {"dataset": "other"}],
+)  # fmt: skip
+def test_fields_that_are_read_change_the_key(change: dict) -> None:
+    assert dataclasses.replace(TrialConfig(), **change).key() != TrialConfig().key()
+
+
+def test_keys_are_stable_between_releases() -> None:
+    # Golden: a changed key orphans every trial that was ever stored.
+    assert TrialConfig().key() == "44136fa355b3678a"
+    assert TrialConfig(objective="beta_vae", beta=4.0, seed=3).key() == "88b80198eee62a5d"
+
+
+def test_moving_a_dataset_does_not_make_another_trial() -> None:
+    assert TrialConfig(dataset="/a/b.h5").key() == TrialConfig(dataset="/c/b.h5").key()
+
+
+@given(seed=st.integers(0, 2**32 - 1), gamma=st.floats(0, 1e6))
+def test_a_setting_is_a_config_without_its_seeds(seed: int, gamma: float) -> None:
+    config = TrialConfig(gamma=gamma)
+    replicate = dataclasses.replace(config, seed=seed, init_seed=seed)
+    assert replicate.setting() == config.setting()
+    assert from_dict(TrialConfig, dataclasses.asdict(replicate)) == replicate
+
+
+def test_spawned_seeds_follow_the_seed_unless_overridden() -> None:
+    config = TrialConfig(seed=5, noise_seed=7)
+    assert [config.spawned_seed(name) for name in ("init", "order", "noise")] == [5, 5, 7]
+
+
+def test_read_settings_types_values_and_widens() -> None:
+    trial, evaluation = read_settings(["gamma=30,100", "steps=9", "noise_seed=none", "probe_rows=50"])
+    assert trial == {"gamma": [30.0, 100.0], "steps": [9], "noise_seed": [None]}
+    assert evaluation == {"probe_rows": 50}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gamma", "is not of the form key=value"),
+        ("gama=3", "unknown key 'gama'; did you mean gamma"),
+        ("gamma=much", "gamma='much' is not a number"),
+        ("steps=1.5", "steps='1.5' is not a number; give a value of type int"),
+    ],
+)
+def test_read_settings_refuses(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        read_settings([text])
+
+
+def test_from_dict_refuses_unknown_keys() -> None:
+    with pytest.raises(ConfigError, match="did you mean report_every"):
+        from_dict(Evaluation, {"report_evry": 3})

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+
+from trainables.config import Evaluation, TrialConfig
+from trainables.data.dataset import Dataset
+from trainables.evaluation import Evaluator
+from trainables.metrics import audit
+from trainables.model import VAE, initialise
+from trainables.objectives import reconstruction_loss
+
+CONFIG = TrialConfig(capacity_max=3.0, ramp_steps=4, steps=8, latents=4)
+
+
+@pytest.fixture(scope="module")
+def model() -> VAE:
+    model = VAE((1, 64, 64), latents=4)
+    initialise(model, "he", seed=1)
+    return model
+
+
+def evaluator(dataset: Dataset, **changes: int) -> Evaluator:
+    evaluation = Evaluation(**({"report_rows": 70, "probe_rows": 100} | changes))
+    return Evaluator(dataset, evaluation, 4, "fp32", torch.device("cpu"))
+
+
+def test_the_probe_is_held_out_and_random_and_fixed_by_eval_seed(tiny: Dataset) -> None:
+    probe = evaluator(tiny).probe
+    assert len(set(probe.tolist())) == 100
+    assert set(probe.tolist()) <= set(tiny.held_out_rows.tolist())
+    assert probe.tolist() != sorted(probe.tolist())
+    assert evaluator(tiny).probe.tolist() == probe.tolist()
+    assert evaluator(tiny, eval_seed=1).probe.tolist() != probe.tolist()
+    assert evaluator(tiny, probe_rows=10_000).probe.shape == tiny.held_out_rows.shape
+
+
+def test_columns_against_a_plain_computation(tiny: Dataset, model: VAE) -> None:
+    judge = evaluator(tiny)
+    row, arrays = judge.full(model, CONFIG, step=2, nulls=True)
+    with torch.no_grad():
+        images = torch.from_numpy(tiny.batch(judge.probe))
+        mean, log_std = model.encode(images)
+        sampled = model.decode(mean + log_std.exp() * judge.noise)
+        decoded = model.decode(mean)
+    kl = (0.5 * (mean**2 + (2 * log_std).exp() - 1) - log_std).mean(0)
+    assert row["recon"] == pytest.approx(reconstruction_loss(sampled, images).mean().item(), rel=1e-5)
+    assert row["recon_mean"] == pytest.approx(reconstruction_loss(decoded, images).mean().item(), rel=1e-5)
+    assert row["mse"] == pytest.approx((decoded.sigmoid() - images).square().sum((1, 2, 3)).mean().item(), rel=1e-5)
+    assert [row[f"kl_{j}"] for j in range(4)] == pytest.approx(kl.tolist(), rel=1e-3, abs=1e-6)
+    assert row["kl"] == pytest.approx(kl.sum().item(), rel=1e-3)
+    assert row["capacity"] == pytest.approx(1.5)
+    assert row["objective_value"] == pytest.approx(row["recon"] + 1000 * abs(row["kl"] - 1.5))
+    assert row["kl"] == pytest.approx(row["info_sum"] + row["dim_kl"], abs=0.02)
+    np.testing.assert_allclose(arrays["mean"], mean.numpy(), rtol=1e-4, atol=1e-5)
+    assert (arrays["factors"] == tiny.factors_of(judge.probe)).all()
+
+
+def test_a_report_is_the_full_evaluation_of_its_first_rows(tiny: Dataset, model: VAE) -> None:
+    report = evaluator(tiny).report(model, CONFIG, step=2)
+    full, _ = evaluator(tiny, probe_rows=70).full(model, CONFIG, step=2, nulls=False)
+    assert {name: full[name] for name in report} == report
+    assert "mig_null" not in full
+
+
+def test_sheets_vary_one_latent_from_minus_three_to_three(tiny: Dataset, model: VAE) -> None:
+    judge = evaluator(tiny)
+    _, arrays = judge.full(model, CONFIG, step=2, nulls=False)
+    assert arrays["traversals"].shape == (4, 4, 11, 64, 64, 1)
+    code = torch.from_numpy(arrays["mean"][1]).clone()
+    code[2] = -3 + 0.6 * 7
+    with torch.no_grad():
+        frame = (model.decode(code[None]).sigmoid() * 255).round()[0, 0]
+    assert np.abs(arrays["traversals"][1, 2, 7, ..., 0] - frame.numpy()).max() <= 1
+    assert (arrays["originals"][..., 0] / 255 == tiny.batch(judge.probe[:8])[:, 0]).all()
+
+
+def test_a_model_that_ignores_its_input_says_nothing(tiny: Dataset, model: VAE) -> None:
+    silent = VAE((1, 64, 64), latents=4)
+    silent.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        silent.head.weight.zero_()
+        silent.head.bias[:4] = 1.5  # a constant mean has KL and no information
+    judge = evaluator(tiny)
+    row, _ = judge.full(silent, CONFIG, step=4, nulls=False)
+    assert row["kl"] == pytest.approx(4 * 1.5**2 / 2, rel=1e-4)
+    assert row["info_sum"] == pytest.approx(0, abs=1e-3)
+    assert judge.verdict(CONFIG, row | {"tracking": 0.0}) == "not informative"
+    assert row["active_latents"] == 0
+    assert audit.active_units(np.full((10, 4), 1.5)) == row["active_units"] == 0

@@ -1,0 +1,84 @@
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from trainables.config import ConfigError
+from trainables.model import VAE, ToPixels, initialise
+
+
+def test_the_encoder_is_the_papers() -> None:
+    model = VAE((1, 64, 64), latents=10)
+    convolutions = [module for module in model.encoder if isinstance(module, nn.Conv2d)]
+    dense = [module for module in model.encoder if isinstance(module, nn.Linear)]
+    assert [(c.out_channels, c.kernel_size, c.stride) for c in convolutions] == [(32, (4, 4), (2, 2))] * 4
+    assert [layer.out_features for layer in dense] == [256, 256]
+    assert model.head.out_features == 20
+
+
+def test_the_decoder_is_its_transpose() -> None:
+    model = VAE((3, 64, 64), latents=10)
+    down = [m for m in model.encoder if isinstance(m, nn.Conv2d | nn.Linear)]
+    up = [m for m in model.decoder if isinstance(m, nn.ConvTranspose2d | nn.Linear)]
+    shapes = [tuple(m.weight.shape) for m in reversed(down)]
+    turned = [tuple(m.weight.shape) if m.weight.ndim == 4 else tuple(m.weight.T.shape) for m in up[1:]]
+    assert turned == shapes
+    assert tuple(up[0].weight.shape) == (256, 10)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_shapes(colours: int) -> None:
+    model = VAE((colours, 64, 64), latents=7)
+    mean, log_std = model.encode(torch.rand(5, colours, 64, 64))
+    assert mean.shape == log_std.shape == (5, 7)
+    assert model.decode(mean).shape == (5, colours, 64, 64)
+
+
+@pytest.mark.parametrize("colours", [1, 3])
+def test_to_pixels_is_a_transposed_convolution(colours: int) -> None:
+    layer = ToPixels(32, colours, 4, stride=2, padding=1).double()
+    features = torch.randn(2, 32, 5, 7, dtype=torch.float64, requires_grad=True)
+    plain = nn.ConvTranspose2d.forward(layer, features)
+    torch.testing.assert_close(layer(features), plain.float())
+    ours = torch.autograd.grad(layer(features).double().square().sum(), features)[0]
+    torch.testing.assert_close(ours, torch.autograd.grad(plain.square().sum(), features)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_other_image_sizes_are_refused() -> None:
+    with pytest.raises(ConfigError, match=re.escape("images of 32 x 32 pixels do not fit the network")):
+        VAE((1, 32, 32), latents=10)
+
+
+@pytest.mark.parametrize("init", ["he", "pytorch"])
+def test_initialisation_is_a_function_of_its_seed(init: str) -> None:
+    first, again, other = (VAE((1, 64, 64), 10) for _ in range(3))
+    initialise(first, init, seed=3)
+    initialise(again, init, seed=3)
+    initialise(other, init, seed=4)
+    pairs = list(zip(first.parameters(), again.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b, _ in pairs)
+    assert not any(torch.equal(a, c) for a, _, c in pairs if a.ndim > 1)
+
+
+def test_pytorch_initialisation_has_the_librarys_spread() -> None:
+    torch.manual_seed(0)
+    ours, theirs = VAE((1, 64, 64), 10), VAE((1, 64, 64), 10)
+    initialise(ours, "pytorch", seed=0)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        if a.numel() > 1000:
+            assert a.std().item() == pytest.approx(b.std().item(), rel=0.05)
+
+
+def test_he_initialisation_keeps_the_scale_of_its_input() -> None:
+    model = VAE((1, 64, 64), 10)
+    initialise(model, "he", seed=0)
+    features = torch.relu(torch.randn(16, 32, 16, 16))
+    layers = [model.decoder[index] for index in (7, 9, 11)]
+    for layer in layers:
+        before, features = features, torch.relu(layer(features))
+        ratio = features[:, :, 2:-2, 2:-2].square().mean() / before.square().mean()
+        assert 0.6 < ratio.item() < 1.6
+    mean, log_std = model.encode((torch.rand(64, 1, 64, 64) > 0.95).float())
+    assert mean.std().item() < 0.3
+    assert log_std.std().item() < 0.3

@@ -1,0 +1,57 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables import objectives
+from trainables.config import TrialConfig
+
+FINITE = st.floats(-5, 5)
+
+
+def test_kl_is_zero_only_at_the_prior() -> None:
+    assert objectives.gaussian_kl(torch.zeros(1, 1), torch.zeros(1, 1)).item() == 0
+
+
+@given(mean=FINITE, log_std=st.floats(-3, 2))
+def test_kl_agrees_with_torch(mean: float, log_std: float) -> None:
+    mu, log_sd = (torch.tensor([[value]], dtype=torch.float64) for value in (mean, log_std))
+    prior = torch.distributions.Normal(torch.zeros_like(mu), torch.ones_like(mu))
+    theirs = torch.distributions.kl_divergence(torch.distributions.Normal(mu, log_sd.exp()), prior)
+    assert objectives.gaussian_kl(mu, log_sd).item() == pytest.approx(theirs.item())
+
+
+def test_reconstruction_is_summed_over_pixels_of_each_image() -> None:
+    logits, images = torch.zeros(2, 1, 64, 64), torch.ones(2, 1, 64, 64)
+    assert objectives.reconstruction_loss(logits, images).tolist() == pytest.approx([4096 * math.log(2)] * 2)
+
+
+@pytest.mark.parametrize(("step", "nats"), [(0, 0.5), (50, 12.75), (100, 25.0), (101, 25.0), (10_000, 25.0)])
+def test_capacity_rises_linearly_and_holds(step: int, nats: float) -> None:
+    config = TrialConfig(capacity_start=0.5, capacity_max=25.0, ramp_steps=100, steps=200)
+    assert objectives.capacity(step, config) == pytest.approx(nats)
+
+
+def test_without_a_ramp_the_capacity_is_there_after_one_update() -> None:
+    config = TrialConfig(capacity_max=9.0, ramp_steps=1)
+    assert [objectives.capacity(step, config) for step in (0, 1, 2)] == [0.0, 9.0, 9.0]
+
+
+RECON, KL = torch.tensor([10.0, 20.0]), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    ("config", "loss"),
+    [
+        (TrialConfig(objective="vae"), 15 + 5),
+        (TrialConfig(objective="beta_vae", beta=4.0), 15 + 4 * 5),
+        # KL is 3 and 7: the batch mean is exactly C, so nothing is paid. Per-image deviations would cost 2 gamma.
+        (TrialConfig(gamma=100.0, capacity_max=5.0, ramp_steps=1), 15),
+        (TrialConfig(gamma=100.0, capacity_max=4.0, ramp_steps=1), 15 + 100),
+        (TrialConfig(gamma=100.0, capacity_max=6.0, ramp_steps=1), 15 + 100),
+    ],
+)
+def test_objectives_against_the_equations(config: TrialConfig, loss: float) -> None:
+    assert objectives.objective(RECON, KL, 1, config).item() == pytest.approx(loss)

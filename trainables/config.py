@@ -1,0 +1,278 @@
+"""What one trial is: a frozen `TrialConfig`, and how every trial of a study is measured: `Evaluation`.
+
+Both are plain data without torch, so that a driver plans thousands of trials in milliseconds. Bad values are refused
+here, in one sentence that names the value, the limit and the remedy.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+OBJECTIVES = ("vae", "beta_vae", "capacity")
+INITS = ("he", "pytorch")
+PRECISIONS = ("fp32", "bf16")
+UINT32 = 2**32
+
+
+class InputError(ValueError):
+    """Bad input: one sentence that names the value, the limit and the remedy. The command line exits with 2."""
+
+
+class ConfigError(InputError):
+    """A setting that cannot be run; the message names the value, the limit and the remedy."""
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """One trial: the result of training is a function of these fields alone.
+
+    The defaults are the paper's for dSprites (Burgess et al. 2018, A.1 and A.2); where the paper is silent (`init`,
+    `steps` after the ramp) the choice is ours. Fields that an objective does not read are reset to their defaults by
+    `canonical`, so that they cannot split one trial into two.
+
+    Raises:
+        ConfigError: A field is of the wrong type or out of its range.
+    """
+
+    objective: str = "capacity"
+    """`vae`, `beta_vae` (Eq. 5) or `capacity` (Eq. 8)."""
+    beta: float = 1.0
+    """Weight of the KL in `beta_vae`."""
+    gamma: float = 1000.0
+    """Weight of |KL - C| in `capacity`."""
+    capacity_max: float = 25.0
+    """C at the ramp's end, nats."""
+    capacity_start: float = 0.0
+    """C at step 0, nats."""
+    ramp_steps: int = 100_000
+    """Updates over which C rises linearly; 1 means no ramp."""
+    steps: int = 200_000
+    """Updates in all: the ramp and the hold (the paper names no hold; ours is as long as its ramp)."""
+    batch_size: int = 64
+    """Images an update, drawn with replacement."""
+    learning_rate: float = 5e-4
+    """Adam's rate."""
+    latents: int = 10
+    """Number of Gaussian latents (32 for CelebA)."""
+    init: str = "he"
+    """`he` (fan-in, ReLU; it learns under short ramps) or `pytorch` (the library's defaults)."""
+    precision: str = "fp32"
+    """Of convolutions and dense layers: `fp32`, or `bf16` autocast; everything else stays fp32."""
+    dataset: str = "dsprites"
+    """A name that we render, or the path of an HDF5 or NPZ file."""
+    seed: int = 0
+    """Spawns initialisation, batch order and noise."""
+    init_seed: int | None = None
+    """Overrides `seed` for the initialisation."""
+    order_seed: int | None = None
+    """Overrides `seed` for the batch order."""
+    noise_seed: int | None = None
+    """Overrides `seed` for the reparametrisation noise."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_choice("objective", self.objective, OBJECTIVES)
+        check_choice("init", self.init, INITS)
+        check_choice("precision", self.precision, PRECISIONS)
+        for name, low, high in (
+            ("beta", 0.0, 1e6),
+            ("gamma", 0.0, 1e9),
+            ("capacity_max", 0.0, 1e4),
+            ("capacity_start", 0.0, 1e4),
+            ("ramp_steps", 1, 10**9),
+            ("steps", 1, 10**9),
+            ("batch_size", 1, 65_536),
+            ("learning_rate", 1e-9, 1.0),
+            ("latents", 1, 1024),
+            ("seed", 0, UINT32 - 1),
+            ("init_seed", 0, UINT32 - 1),
+            ("order_seed", 0, UINT32 - 1),
+            ("noise_seed", 0, UINT32 - 1),
+        ):
+            check_range(name, getattr(self, name), low, high)
+        if self.objective == "capacity":
+            if self.ramp_steps > self.steps:
+                raise ConfigError(f"ramp_steps={self.ramp_steps} exceeds steps={self.steps}; lower it or raise steps")
+            if self.capacity_start > self.capacity_max:
+                raise ConfigError(
+                    f"capacity_start={self.capacity_start} exceeds capacity_max={self.capacity_max}; "
+                    "lower it or raise capacity_max"
+                )
+
+    @property
+    def family(self) -> str:
+        """`beta` or `capacity`: all settings of one objective (a VAE is beta-VAE with beta 1)."""
+        return "capacity" if self.objective == "capacity" else "beta"
+
+    def canonical(self) -> "TrialConfig":
+        """The same trial with every field that its objective does not read at the default."""
+        default = TrialConfig()
+        if self.objective == "capacity":
+            return dataclasses.replace(self, beta=default.beta)
+        unread = ("gamma", "capacity_max", "capacity_start", "ramp_steps")
+        same = {name: getattr(default, name) for name in unread}
+        beta = 1.0 if self.objective == "vae" else self.beta
+        return dataclasses.replace(self, objective="beta_vae", beta=beta, **same)
+
+    def key(self) -> str:
+        """Sixteen hex digits that name this trial in a store.
+
+        A sha256 of the canonical fields that differ from their defaults, so that fields added later do not change
+        old keys. A dataset counts by its file name: moving the file does not make another trial.
+        """
+        return _digest(self.canonical())
+
+    def setting(self) -> str:
+        """Twelve hex digits shared by the replicates of one setting: a key without the seeds."""
+        seeds = {name: getattr(TrialConfig, name) for name in SEED_FIELDS}
+        return _digest(dataclasses.replace(self.canonical(), **seeds))[:12]
+
+    def spawned_seed(self, stream: str) -> int:
+        """The seed of `stream`, one of `init`, `order`, `noise`: its override, or `seed`."""
+        override = getattr(self, f"{stream}_seed")
+        return self.seed if override is None else override
+
+
+SEED_FIELDS = ("seed", "init_seed", "order_seed", "noise_seed")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How trials are measured: the same for every trial of a study, and without influence on training.
+
+    Raises:
+        ConfigError: A field is of the wrong type or out of its range.
+    """
+
+    report_every: int = 1000
+    """Updates between reports; the ramp's end and the last step are always reported."""
+    report_rows: int = 1000
+    """Probe rows of a cheap report."""
+    probe_rows: int = 10_000
+    """Held-out rows of the full evaluation (all held-out rows where there are fewer)."""
+    eval_seed: int = 0
+    """Fixes the probe, the evaluation noise and the nulls of the scores."""
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_range("report_every", self.report_every, 1, 10**9)
+        check_range("report_rows", self.report_rows, 2, 10**6)
+        check_range("probe_rows", self.probe_rows, 2, 10**6)
+        check_range("eval_seed", self.eval_seed, 0, UINT32 - 1)
+
+
+def _digest(config: TrialConfig) -> str:
+    fields = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != field.default
+    }
+    if "dataset" in fields:
+        fields["dataset"] = Path(fields["dataset"]).stem
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_types(config: Any) -> None:
+    """Refuse fields whose value is not of the annotated type; an int is welcome where a float is meant.
+
+    Raises:
+        ConfigError: Naming the field, its value and the type that it takes.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        kinds: Any = field.type
+        if kinds is float and type(value) is int:
+            object.__setattr__(config, field.name, float(value))
+            continue
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise ConfigError(
+                f"{field.name}={value!r} is of type {type(value).__name__}; give a value of type {kind_name(kinds)}"
+            )
+
+
+def check_range(name: str, value: float | None, low: float, high: float) -> None:
+    """Refuse a number outside [low, high]; None means not set and passes.
+
+    Raises:
+        ConfigError: Naming the value and the limits.
+    """
+    if value is not None and not (math.isfinite(value) and low <= value <= high):
+        raise ConfigError(f"{name}={value} is outside [{low}, {high}]; choose a value inside")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...] | list[str]) -> None:
+    """Refuse a word that is not one of `choices`, with the near ones first.
+
+    Raises:
+        ConfigError: Naming the word, the near ones and all choices.
+    """
+    if value not in choices:
+        raise ConfigError(f"unknown {name} {value!r}; {near(value, choices)}")
+
+
+def near(word: str, choices: tuple[str, ...] | list[str]) -> str:
+    """The remedy for a mistyped word: `did you mean ...?` where something is near, else all choices."""
+    close = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(choices)}"
+
+
+def kind_name(kinds: Any) -> str:
+    """`int`, `float`, `int | None`: an annotation as a person reads it."""
+    return kinds.__name__ if isinstance(kinds, type) else str(kinds)
+
+
+def read_settings(texts: list[str]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """Command-line words `key=value` or `key=value,value` as typed values.
+
+    Returns:
+        The values of each `TrialConfig` field, and the value of each `Evaluation` field.
+
+    Raises:
+        ConfigError: Not of that form, an unknown key (with the near ones), or a value of the wrong type.
+    """
+    trial: dict[str, list[Any]] = {}
+    evaluation: dict[str, Any] = {}
+    for text in texts:
+        name, equals, words = (part.strip() for part in text.partition("="))
+        if not (equals and name and words):
+            raise ConfigError(f"--set {text!r} is not of the form key=value; write for example --set gamma=30")
+        check_choice("key", name, field_names(TrialConfig) + field_names(Evaluation))
+        if name in field_names(TrialConfig):
+            trial[name] = [_parse(TrialConfig, name, word.strip()) for word in words.split(",")]
+        else:
+            evaluation[name] = _parse(Evaluation, name, words)
+    return trial, evaluation
+
+
+def _parse(kind: type[Any], name: str, word: str) -> Any:
+    kinds: Any = next(field.type for field in dataclasses.fields(kind) if field.name == name)
+    if kinds is str:
+        return word
+    if kinds not in (int, float) and word.lower() == "none":
+        return None
+    try:
+        return float(word) if kinds is float else int(word)
+    except ValueError:
+        raise ConfigError(f"{name}={word!r} is not a number; give a value of type {kind_name(kinds)}") from None
+
+
+def field_names(kind: type[TrialConfig] | type[Evaluation]) -> list[str]:
+    """The names of the fields of a config class, in order."""
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def from_dict(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """A config of class `kind` from a mapping; the way back is `dataclasses.asdict`.
+
+    Raises:
+        ConfigError: A key that the class does not have, with the near ones.
+    """
+    for name in values:
+        check_choice("key", name, field_names(kind))
+    return kind(**values)

@@ -1,0 +1,80 @@
+"""Where datasets live: a name or a path in, a file of our layout out, made once and then reused."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from trainables.config import near
+from trainables.data.dataset import DatasetError
+from trainables.data.dsprites import render_dsprites
+from trainables.data.official import convert_official, is_official
+
+VARIABLE = "CAPACITY_STUDY_CACHE"
+"""The environment variable that moves the cache folder."""
+RENDERED = {"dsprites": render_dsprites}
+"""Datasets that we make from nothing, by name."""
+MEGABYTES = 400
+"""Disk that dSprites takes in our layout, rendered or official."""
+
+
+def cache_folder() -> Path:
+    """$CAPACITY_STUDY_CACHE, else `capacity-study` in $XDG_CACHE_HOME or in ~/.cache; not created here."""
+    if chosen := os.environ.get(VARIABLE):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "capacity-study"
+
+
+def locate(dataset: str) -> Path:
+    """The file of a dataset, made first if need be; safe when several processes ask at once.
+
+    Args:
+        dataset: A name that we render, or the path of an official dSprites file, which is converted once, or
+            of a file of our layout, which is used where it is.
+
+    Returns:
+        A file for `open_dataset`, which checks it.
+
+    Raises:
+        DatasetError: No such name or file, a damaged official file, or no room in the cache.
+    """
+    if dataset in RENDERED:
+        return _made_once(cache_folder() / f"{dataset}.h5", RENDERED[dataset])
+    path = Path(dataset).expanduser()
+    if not path.is_file():
+        raise DatasetError(
+            f"unknown dataset {dataset!r}: no name that we render and no file; {near(dataset, [*RENDERED])}"
+        )
+    if is_official(path):
+        return _made_once(cache_folder() / _converted_name(path), lambda target: convert_official(path, target))
+    return path
+
+
+def _converted_name(source: Path) -> str:
+    """The name of a conversion: another file, or the same one changed, gets another."""
+    status = source.stat()
+    identity = f"{source.resolve()} {status.st_size} {status.st_mtime_ns}"
+    return f"{source.stem}-{hashlib.blake2b(identity.encode(), digest_size=4).hexdigest()}.h5"
+
+
+def _made_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """`path`, which `make` writes if it is not there; whoever else asks meanwhile waits and reuses it."""
+    if path.is_file():
+        return path
+    remedy = f"set {VARIABLE} to a folder with {MEGABYTES} MB free"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path.with_name(f"{path.name}.lock"), "w")
+    except OSError as error:
+        raise DatasetError(f"the cache folder {path.parent} cannot be written ({error.strerror}); {remedy}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the system gives it back when this process ends, however it ends
+        if path.is_file():
+            return path
+        free = shutil.disk_usage(path.parent).free // 10**6
+        if free < MEGABYTES:
+            raise DatasetError(f"{path.name} needs {MEGABYTES} MB but {path.parent} has {free} MB free; {remedy}")
+        make(path)
+    return path

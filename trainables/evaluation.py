@@ -1,0 +1,215 @@
+"""Held-out evaluation of one model: cheap reports and the full evaluation, on a probe that all trials share.
+
+Probe rows, training rows and noise are functions of `eval_seed` and the dataset alone, so trials, steps and
+restarts are compared on the same images with the same draws. docs/metrics.md explains every column.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables import objectives
+from trainables.config import Evaluation, TrialConfig
+from trainables.data.dataset import Dataset
+from trainables.metrics import audit, mig
+from trainables.model import VAE
+from trainables.randomness import EVALUATION, normals, permutation
+
+CHUNK = 64
+"""Images a forward pass: as in training, so that activations stay in a core's cache."""
+SHEET_SEEDS, SHEET_REACH, SHEET_COLUMNS = 4, 3.0, 11
+"""Traversals: seed images, and the values from -3 to 3 that each latent takes."""
+SHEET_RECONSTRUCTIONS = 8
+OFF_PLATEAU = 0.35
+"""Share of R0 below which a model reconstructs more than the average image (science.md)."""
+_HELD_OUT, _TRAIN, _NOISE, _TRAIN_NOISE = range(4)  # counters of the evaluation stream
+
+Row = dict[str, Any]
+Arrays = dict[str, np.ndarray]
+
+
+class NotFinite(ArithmeticError):
+    """The model has diverged: a reconstruction or a posterior is infinite or NaN."""
+
+
+class Evaluator:
+    """Scores models of one dataset, always on the same rows with the same noise.
+
+    Args:
+        dataset: Its held-out part gives the probe.
+        evaluation: Sizes and seed.
+        latents: Of the models to come.
+        precision: Autocast of the passes, as in training.
+        device: Where the models are.
+    """
+
+    def __init__(
+        self, dataset: Dataset, evaluation: Evaluation, latents: int, precision: str, device: torch.device
+    ) -> None:
+        self.dataset, self.device, self.precision = dataset, device, precision
+        seed = evaluation.eval_seed
+        self.seed = seed
+        order = permutation(seed, EVALUATION, _HELD_OUT, len(dataset.held_out_rows))
+        self.probe = dataset.held_out_rows[order[: evaluation.probe_rows].numpy()]
+        order = permutation(seed, EVALUATION, _TRAIN, len(dataset.train_rows))
+        self.train_rows = dataset.train_rows[order[: len(self.probe)].numpy()]
+        self.report_rows = min(evaluation.report_rows, len(self.probe))
+        count = len(self.probe) * latents
+        self.noise = normals(seed, EVALUATION, _NOISE, count).view(-1, latents)
+        count = len(self.train_rows) * latents
+        self.train_noise = normals(seed, EVALUATION, _TRAIN_NOISE, count).view(-1, latents)
+
+    @torch.no_grad()
+    def report(self, model: VAE, config: TrialConfig, step: int) -> Row:
+        """The cheap row: reconstruction, KL and information on the first `report_rows` probe rows."""
+        recon, mean, log_std = self._pass(model, self.probe[: self.report_rows], self.noise)
+        return self._basics(config, step, recon, mean, log_std)[0]
+
+    @torch.no_grad()
+    def full(self, model: VAE, config: TrialConfig, step: int, nulls: bool) -> tuple[Row, Arrays]:
+        """The full evaluation on the whole probe.
+
+        Args:
+            model: To be scored.
+            config: Of its trial.
+            step: Completed updates.
+            nulls: Whether the scores get their nulls and ceilings.
+
+        Returns:
+            The row, and the arrays that later scores and sheets are made of.
+        """
+        recon, mean, log_std = self._pass(model, self.probe, self.noise)
+        row, info = self._basics(config, step, recon, mean, log_std)
+        recon_mean, mse = self._mean_pass(model, mean)
+        recon_train, _, _ = self._pass(model, self.train_rows, self.train_noise)
+        active = audit.active_latents(info.kl, info.info)
+        row |= {
+            "recon_mean": recon_mean,
+            "recon_train": recon_train.mean().item(),
+            "mse": mse,
+            "recon_floor": self.dataset.recon_floor,
+            "constant_loss": self.dataset.constant_loss,
+            "off_plateau": row["recon"] < OFF_PLATEAU * self.dataset.constant_loss,
+            "dim_kl": float(info.dim_kl.sum()),
+            **{f"dim_kl_{j}": float(value) for j, value in enumerate(info.dim_kl)},
+            "active_latents": int(active.sum()),
+            "active_kl001": audit.active_kl001(info.kl),
+            "active_units": audit.active_units(mean.numpy()),
+            "excess": audit.excess(row["kl"], self.dataset.entropy),
+        }
+        codes = mean.numpy()
+        sampled = (mean + log_std.exp() * self.noise).numpy()
+        factors = self.dataset.factors_of(self.probe)
+        score = mig.score(codes, factors, seed=self.seed, null_draws=20 if nulls else 0)
+        row |= {
+            "mig": score.value,
+            "mig_active": mig.mig_active(codes, factors, active),
+            "mig_sampled": mig.mig(sampled, factors),
+        }
+        if nulls:
+            row |= {
+                "mig_null": score.null,
+                "mig_null_sd": score.null_sd,
+                "mig_ceiling": score.ceiling,
+                "mig_calibrated": score.calibrated,
+            }
+        arrays = {
+            "probe_rows": self.probe,
+            "mean": codes,
+            "log_std": log_std.numpy(),
+            "factors": factors.astype(np.uint8),
+            "mutual_information": mig.mutual_information(codes, factors),
+            **self._sheets(model, mean),
+        }
+        return row, arrays
+
+    def verdict(self, config: TrialConfig, row: Row) -> str:
+        """The audit's verdict on a row with its `tracking`, the mean held-out KL - C over the ramp (NaN without)."""
+        return audit.verdict(
+            objective=config.objective,
+            kl=row["kl"],
+            info_sum=row["info_sum"],
+            recon=row["recon"],
+            constant_loss=self.dataset.constant_loss,
+            capacity=row["capacity"],
+            tracking=row["tracking"],
+        )
+
+    def _basics(
+        self, config: TrialConfig, step: int, losses: Tensor, mean: Tensor, log_std: Tensor
+    ) -> tuple[Row, audit.Information]:
+        if not all(bool(values.isfinite().all()) for values in (losses, mean, log_std)):
+            raise NotFinite(f"the model of trial {config.key()} gives values that are not finite at step {step}")
+        recon = losses.mean().item()
+        info = audit.information_per_latent(mean.numpy(), log_std.numpy())
+        kl = float(info.kl.sum())
+        capacity = objectives.capacity(step, config) if config.objective == "capacity" else float("nan")
+        penalty = config.gamma * abs(kl - capacity) if config.objective == "capacity" else config.canonical().beta * kl
+        row = {
+            "step": step,
+            "recon": recon,
+            "kl": kl,
+            "capacity": capacity,
+            "objective_value": recon + penalty,
+            "info_sum": float(info.info.sum()),
+            **{f"kl_{j}": float(value) for j, value in enumerate(info.kl)},
+            **{f"info_{j}": float(value) for j, value in enumerate(info.info)},
+        }
+        return row, info
+
+    def _pass(self, model: VAE, rows: np.ndarray, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruction loss (rows,), mean and log std (rows, latents), on the CPU, of codes drawn with `noise`."""
+        losses, means, log_stds = [], [], []
+        for start in range(0, len(rows), CHUNK):
+            images = self._images(rows[start : start + CHUNK])
+            with self._autocast():
+                mean, log_std = model.encode(images)
+                draws = noise[start : start + len(images)].to(self.device)
+                logits = model.decode(mean + log_std.exp() * draws)
+            losses.append(objectives.reconstruction_loss(logits, images).cpu())
+            means.append(mean.cpu())
+            log_stds.append(log_std.cpu())
+        return torch.cat(losses), torch.cat(means), torch.cat(log_stds)
+
+    def _mean_pass(self, model: VAE, mean: Tensor) -> tuple[float, float]:
+        """Reconstruction loss at z = mean, nats per image, and squared error summed over pixels."""
+        losses, errors = [], []
+        for start in range(0, len(mean), CHUNK):
+            images = self._images(self.probe[start : start + CHUNK])
+            logits = self._decode(model, mean[start : start + CHUNK])
+            losses.append(objectives.reconstruction_loss(logits, images).cpu())
+            errors.append((torch.sigmoid(logits) - images).square().flatten(1).sum(1).cpu())
+        return torch.cat(losses).mean().item(), torch.cat(errors).mean().item()
+
+    def _sheets(self, model: VAE, mean: Tensor) -> Arrays:
+        """Traversals (seeds, latents, columns, h, w, c) and reconstructions, uint8, of the first probe rows."""
+        latents = mean.shape[1]
+        grid = torch.linspace(-SHEET_REACH, SHEET_REACH, SHEET_COLUMNS)
+        seeds = mean[:SHEET_SEEDS]
+        codes = seeds[:, None, None, :].repeat(1, latents, SHEET_COLUMNS, 1)
+        for j in range(latents):
+            codes[:, j, :, j] = grid
+        frames = self._pixels(self._decode(model, codes.flatten(0, 2)))
+        count = min(SHEET_RECONSTRUCTIONS, len(mean))
+        return {
+            "traversals": frames.reshape(len(seeds), latents, SHEET_COLUMNS, *frames.shape[1:]),
+            "reconstructions": self._pixels(self._decode(model, mean[:count])),
+            "originals": self._pixels(self._images(self.probe[:count]), logits=False),
+        }
+
+    def _decode(self, model: VAE, codes: Tensor) -> Tensor:
+        with self._autocast():
+            return model.decode(codes.to(self.device))
+
+    def _pixels(self, values: Tensor, logits: bool = True) -> np.ndarray:
+        """(n, h, w, c) uint8 from logits or from pixels in [0, 1]."""
+        pixels = torch.sigmoid(values) if logits else values
+        return (pixels * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+
+    def _images(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.dataset.batch(rows)).to(self.device)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")

@@ -1,0 +1,258 @@
+"""Trains one model: batches, updates, reports, checkpoints. No Ray.
+
+python -m trainables.trainer --set objective=capacity --set gamma=100 --set steps=1700 --set ramp_steps=1200
+"""
+
+import argparse
+import dataclasses
+import io
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainables import hardware, objectives, randomness
+from trainables.config import Evaluation, InputError, TrialConfig, from_dict, read_settings
+from trainables.data.cache import locate
+from trainables.data.dataset import Dataset, open_dataset
+from trainables.evaluation import Arrays, Evaluator, NotFinite, Row
+from trainables.model import VAE, initialise
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trainer hands over at a report.
+
+    Attributes:
+        row: One metrics row; empty where the model has diverged.
+        arrays: The full evaluation's arrays at the end, else None.
+        done: No step is left, or the model has diverged.
+        diverged: The loss was not finite at some step since the last report.
+    """
+
+    row: Row
+    arrays: Arrays | None
+    done: bool
+    diverged: bool = False
+
+
+class Trainer:
+    """One trial, from its first step or from a checkpoint to its last report.
+
+    Args:
+        config: The trial.
+        evaluation: How it is measured.
+        dataset: Opened; its training rows are drawn from.
+        device: Where to train; by default a GPU where there is one.
+
+    Raises:
+        ConfigError: The device cannot honour the trial's precision, or the images do not fit the network.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        evaluation: Evaluation,
+        dataset: Dataset,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        hardware.require_precision(config.precision, on_gpu=self.device.type == "cuda")
+        self.config, self.evaluation, self.dataset = config, evaluation, dataset
+        self.model = VAE(dataset.image_shape, config.latents)
+        initialise(self.model, config.init, config.spawned_seed("init"))
+        self.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.999))
+        self.evaluator = Evaluator(dataset, evaluation, config.latents, config.precision, self.device)
+        self.step = 0
+        self.tracking = Tracking()
+        self.finite = torch.ones((), dtype=torch.bool, device=self.device)
+
+    def update(self) -> Tensor:
+        """One update; the batch's loss, nats per image, not synchronised with the device."""
+        config = self.config
+        images, noise = self._batch()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            mean, log_std = self.model.encode(images)
+            codes = mean + log_std.exp() * noise  # Eq. 4
+            logits = self.model.decode(codes)
+        recon = objectives.reconstruction_loss(logits, images)
+        loss = objectives.objective(recon, objectives.gaussian_kl(mean, log_std), self.step, config)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.step += 1
+        self.finite &= loss.detach().isfinite()
+        return loss.detach()
+
+    def run_to_report(self) -> Report:
+        """Train to the next report and make it; at the last step, only make it."""
+        started, before = time.perf_counter(), self.step
+        target = self._next_report()
+        while self.step < target:
+            self.update()
+        trained = time.perf_counter() - started
+        if not self.finite.item():
+            return Report({}, None, done=True, diverged=True)
+        try:
+            row, arrays = self._evaluate()
+        except NotFinite:  # the loss was still finite, its last update was not
+            return Report({}, None, done=True, diverged=True)
+        row |= {
+            "seconds": time.perf_counter() - started,
+            "steps_per_second": (self.step - before) / trained if self.step > before else float("nan"),
+            "done": self.step == self.config.steps,
+        }
+        return Report(row, arrays, done=row["done"])
+
+    def state(self) -> bytes:
+        """A checkpoint from which training goes on bit for bit; without the optimiser once training has ended."""
+        buffer = io.BytesIO()
+        ended = self.step == self.config.steps
+        state = {
+            "config": dataclasses.asdict(self.config),
+            "image_shape": self.dataset.image_shape,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": None if ended else self.optimizer.state_dict(),
+            "tracking": dataclasses.asdict(self.tracking),
+        }
+        torch.save(state, buffer)
+        return buffer.getvalue()
+
+    def load(self, state: bytes) -> None:
+        """Go on from a checkpoint of the same trial.
+
+        Raises:
+            ValueError: The checkpoint belongs to another trial.
+        """
+        loaded = torch.load(io.BytesIO(state), map_location=self.device, weights_only=True)
+        key = from_dict(TrialConfig, loaded["config"]).key()
+        if key != self.config.key():
+            raise ValueError(f"checkpoint of trial {key} given to trial {self.config.key()}; give its own")
+        self.model.load_state_dict(loaded["model"])
+        if loaded["optimizer"] is not None:
+            self.optimizer.load_state_dict(loaded["optimizer"])
+        self.step = loaded["step"]
+        self.tracking = Tracking(**loaded["tracking"])
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Images (batch, c, h, w) and noise (batch, latents) of the coming step."""
+        config, rows = self.config, self.dataset.train_rows
+        picks = randomness.integers(
+            config.spawned_seed("order"), randomness.ORDER, self.step, config.batch_size, len(rows)
+        )
+        images = torch.from_numpy(self.dataset.batch(rows[picks.numpy()])).to(self.device)
+        noise = randomness.normals(
+            config.spawned_seed("noise"),
+            randomness.NOISE,
+            self.step,
+            config.batch_size * config.latents,
+            self.device,
+        )
+        return images, noise.view(config.batch_size, config.latents)
+
+    def _next_report(self) -> int:
+        """The next step to report at: a multiple of `report_every`, the ramp's end or the last step."""
+        every = self.evaluation.report_every
+        ends = [self.config.steps, (self.step // every + 1) * every]
+        if self.config.objective == "capacity" and self.config.ramp_steps > self.step:
+            ends.append(self.config.ramp_steps)
+        return min(ends)
+
+    def _evaluate(self) -> tuple[Row, Arrays | None]:
+        config, last = self.config, self.step == self.config.steps
+        ramping = config.objective == "capacity" and self.step <= config.ramp_steps
+        full = last or (ramping and self.step == config.ramp_steps)
+        if full:
+            row, arrays = self.evaluator.full(self.model, config, self.step, nulls=last)
+        else:
+            row, arrays = self.evaluator.report(self.model, config, self.step), None
+        if ramping:
+            self.tracking = self.tracking.with_report(self.step, row["kl"] - row["capacity"])
+        row |= {"full": full, "tracking": self.tracking.mean}
+        row["verdict"] = self.evaluator.verdict(config, row)
+        return row, arrays if last else None
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """How far the held-out KL was from C at the reports inside the ramp, nats."""
+
+    total: float = 0.0
+    reports: int = 0
+    step: int = 0
+    """Of the last report counted: one that is made again after a restart does not count twice."""
+
+    @property
+    def mean(self) -> float:
+        """Mean of KL - C; NaN before the first report and for the beta family."""
+        return self.total / self.reports if self.reports else float("nan")
+
+    def with_report(self, step: int, deviation: float) -> "Tracking":
+        """This and one more report, unless it was counted before."""
+        return Tracking(self.total + deviation, self.reports + 1, step) if step > self.step else self
+
+
+def main(words: list[str]) -> int:
+    """Train one model from the command line; rows go to standard output.
+
+    Returns:
+        0 done, 1 diverged, 2 bad input.
+    """
+    parser = argparse.ArgumentParser(prog="python -m trainables.trainer", description="Train one model.")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any trial setting")
+    parser.add_argument("--checkpoint", type=Path, help="written at each report; gone on from where it exists")
+    arguments = parser.parse_args(words)
+    try:
+        trial, measured = read_settings(arguments.set)
+        several = [name for name, values in trial.items() if len(values) > 1]
+        if several:
+            raise InputError(f"{several[0]} has several values; give one, or search with study/run.py")
+        config = TrialConfig(**{name: values[0] for name, values in trial.items()})
+        trainer = Trainer(config, Evaluation(**measured), open_dataset(locate(config.dataset)))
+        if arguments.checkpoint and arguments.checkpoint.exists():
+            trainer.load(arguments.checkpoint.read_bytes())
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    while True:
+        report = trainer.run_to_report()
+        if report.diverged:
+            print(f"diverged before step {trainer.step}: the loss is not finite", file=sys.stderr)
+            return 1
+        print(_line(report.row), flush=True)
+        if arguments.checkpoint:
+            aside = arguments.checkpoint.with_suffix(".aside")
+            aside.write_bytes(trainer.state())
+            os.replace(aside, arguments.checkpoint)
+        if report.done:
+            return 0
+
+
+def _line(row: dict[str, Any]) -> str:
+    shown = (
+        "recon",
+        "kl",
+        "capacity",
+        "info_sum",
+        "active_latents",
+        "mig",
+        "mig_calibrated",
+        "verdict",
+        "seconds",
+    )
+    words = [f"{name} {row[name]:.4g}" if isinstance(row[name], float) else f"{name} {row[name]}"
+             for name in shown if name in row]  # fmt: skip
+    return f"step {row['step']}: " + ", ".join(words)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    hardware.keep_freed_memory()
+    sys.exit(main(sys.argv[1:]))
