@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,7 +45,8 @@ class Launch:
     """Of a running Ray cluster; None starts one on this machine."""
     concurrency: int | None = None
     """Trials at a time; None for as many as there are cores, or GPU shares."""
-    trials_per_gpu: int = 1
+    trials_per_gpu: int | None = None
+    """Trials that share a GPU; given, trials ask for GPUs even where none has joined the cluster yet."""
 
 
 def check_address(address: str | None) -> None:
@@ -110,7 +112,7 @@ def run(
     Returns:
         0 done, 1 trials have failed, 3 trials are left over, 130 or 143 stopped by a signal.
     """
-    with _quiet(store.path / "logs" / "ray.txt") as show:
+    with _quiet(store.path / "logs") as show:
         stop = GracefulStop()
         try:
             code = _tune(store, cells, pending, evaluation, launch, stop, show) if pending else DONE
@@ -184,20 +186,23 @@ def _tune(
 
 def _start_ray(launch: Launch) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if launch.address:
-        ray.init(address=launch.address, log_to_driver=False)
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a trial's relative paths are the driver's
+    address = launch.address or os.environ.get("RAY_ADDRESS")  # set inside `ray job submit`
+    if address:
+        ray.init(address=address, log_to_driver=False)
     else:
         cores = launch.concurrency or len(os.sched_getaffinity(0))
-        ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False)
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
 
 
 def _resources(launch: Launch) -> tuple[dict[str, float], int]:
     """What Tune reserves for a trial, and how many trials fit at a time."""
     have = ray.cluster_resources()
-    if have.get("GPU", 0) > 0:
-        slots = int(have["GPU"]) * launch.trials_per_gpu
-        return {"cpu": 0, "gpu": 1 / launch.trials_per_gpu}, launch.concurrency or slots
-    return {"cpu": 1}, launch.concurrency or int(have["CPU"])
+    gpus, shared = int(have.get("GPU", 0)), launch.trials_per_gpu
+    if gpus or shared:
+        shared = shared or 1
+        return {"cpu": 0, "gpu": 1 / shared}, launch.concurrency or max(gpus, 1) * shared
+    return {"cpu": 1}, launch.concurrency or max(1, int(have.get("CPU", 0)))
 
 
 def _shelf(store: Path) -> Any:
@@ -227,20 +232,24 @@ def _signals(stop: GracefulStop, show: Callable[[str], None]) -> Iterator[list[i
 
 
 @contextlib.contextmanager
-def _quiet(path: Path) -> Iterator[Callable[[str], None]]:
-    """Send everything that Ray and Tune print to a file, whatever they print it with; yields our own way out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _quiet(folder: Path) -> Iterator[Callable[[str], None]]:
+    """Send all that Ray and Tune print to `ray.txt`, whatever they print it with.
+
+    Yields:
+        Our own way out: a line for the terminal and for `progress.txt`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     terminal, errors = os.dup(1), os.dup(2)
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
+    with (folder / "ray.txt").open("a") as chatter:
+        os.dup2(chatter.fileno(), 1)
+        os.dup2(chatter.fileno(), 2)
 
     def show(line: str) -> None:
         os.write(terminal, f"{line}\n".encode())
-        os.write(1, f"{line}\n".encode())
+        with (folder / "progress.txt").open("a") as progress:
+            progress.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
     try:
         yield show

@@ -1,4 +1,3 @@
-# HELPER-3: read study/NOTE_TO_STORE_HELPER.txt before you change anything here.
 """A table that only grows, as a folder of parquet parts that survives a killed writer.
 
 A part is written aside and renamed, so it is whole or absent. Its name is the range of numbers that it holds,
@@ -45,9 +44,7 @@ class Parts:
                 parts = list(self._read_each())
             except FileNotFoundError:
                 continue  # compacted since it was listed: its records are in the new listing
-            tables = [table for _, table in parts if isinstance(table, pa.Table)]
-            problems = [table for _, table in parts if isinstance(table, str)]
-            return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({}), problems
+            return _together(parts)
 
     def compact(self) -> None:
         """One part for each run of readable parts; a part that cannot be read stays where it is."""
@@ -58,7 +55,9 @@ class Parts:
                 continue
             if len(run) > 1:
                 whole = (run[0][0][0], run[-1][0][1])
-                self._write(whole, pa.concat_tables([table for _, table in run], promote_options="permissive"))
+                table, problems = _together(run)
+                if not problems:
+                    self._write(whole, table)
             run = []
         covering = set(self._ranges())
         for path in self.folder.glob("*.parquet"):
@@ -83,7 +82,7 @@ class Parts:
         for numbers in self._ranges():
             path = self._path(numbers)
             try:
-                yield numbers, pq.read_table(path)
+                yield numbers, pq.read_table(path, page_checksum_verification=True)
             except FileNotFoundError:
                 raise
             except (OSError, pa.ArrowException) as error:
@@ -94,8 +93,25 @@ class Parts:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(numbers)
         aside = path.with_suffix(".aside")
-        pq.write_table(table, aside)
+        pq.write_table(table, aside, write_page_checksum=True)
         os.replace(aside, path)
 
     def _path(self, numbers: Range) -> Path:
         return self.folder / f"{numbers[0]:08d}-{numbers[1]:08d}.parquet"
+
+
+def _together(parts: list[tuple[Range, pa.Table | str]]) -> tuple[pa.Table, list[str]]:
+    """The readable parts as one table, and the problems of the others."""
+    tables: list[pa.Table] = []
+    problems: list[str] = []
+    schema = pa.schema([])
+    for numbers, table in parts:
+        if isinstance(table, str):
+            problems.append(table)
+            continue
+        try:
+            schema = pa.unify_schemas([schema, table.schema], promote_options="permissive")
+            tables.append(table)
+        except pa.ArrowException as error:
+            problems.append(f"part {numbers[0]} has a column of another type ({error}); the other parts are read")
+    return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({}), problems

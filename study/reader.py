@@ -124,7 +124,10 @@ def _frame(folder: Path) -> pd.DataFrame:
 def description(path: Path) -> dict[str, Any]:
     """What `study.json` says: identity, plan and provenance."""
     try:
-        return json.loads((path / "study.json").read_text())
+        described = json.loads((path / "study.json").read_text())
+        if not (isinstance(described, dict) and {"identity", "plan", "provenance"} <= described.keys()):
+            raise ValueError("identity, plan or provenance is missing")
+        return described
     except FileNotFoundError:
         raise StoreError(f"{path} is no store: it has no study.json; give the folder of a study") from None
     except (OSError, ValueError) as error:

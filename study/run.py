@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--seeds", type=int, help="replicates of each setting")
     flags.add_argument("--max-trials", type=int, metavar="N", help="train at most N trials now")
     flags.add_argument("--concurrency", type=int, metavar="N", help="trials at a time (default: one a core)")
-    flags.add_argument("--trials-per-gpu", type=int, default=1, metavar="N", help="trials that share one GPU")
+    flags.add_argument("--trials-per-gpu", type=int, metavar="N", help="trials that share one GPU")
     flags.add_argument("--address", help="host:port of a running Ray cluster, or auto on its head")
     flags.add_argument("--set", action="append", default=[], metavar="KEY=VALUE[,VALUE]",
                        help="any trial or evaluation setting; pins a searched one, several widen it")  # fmt: skip
@@ -57,6 +57,8 @@ def main(words: list[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the study's own handlers are in place, or after
+        return 130
 
 
 def list_searches() -> int:

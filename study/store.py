@@ -79,7 +79,7 @@ class Store:
         if problems := open_study(self.path).problems:
             raise StoreError(f"{problems[0]}; move it away to train again what it held")
         if described["provenance"]:
-            before = {**described["provenance"][-1], "date": None}
+            before = described["provenance"][-1]
             for name in ("commit", "versions", "hardware"):
                 if before.get(name) != provenance.get(name):
                     self.warnings.append(f"{name} was {before.get(name)}, now {provenance.get(name)}")
@@ -96,7 +96,10 @@ class Store:
             self._describe(described)
 
     def add_row(self, key: str, attempt: int, row: dict[str, Any]) -> None:
-        """Take a metrics row; it is on disk within `FLUSH_SECONDS`, if `tick` is called as often."""
+        """Take a metrics row; it is on disk within `FLUSH_SECONDS`, if `tick` is called as often.
+
+        Every row has `step`, `full` and `seconds`; other scalars may come and go.
+        """
         self._waiting.append({"key": key, "attempt": attempt, "time": time.time(), **row})
         self.tick()
 

@@ -1,8 +1,11 @@
 """Fixtures that several test files share."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 from trainables.data.dataset import Dataset, open_dataset
 from trainables.data.dsprites import render_dsprites
@@ -20,3 +23,12 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_path: Path) -> Dataset:
     """The tiny dSprites, opened."""
     return open_dataset(tiny_path)
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray cluster of two cores for the whole session."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()

@@ -1,0 +1,191 @@
+import fcntl
+import json
+import shutil
+import socket
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from study import run
+from study.store import open_study
+from tests.study.commandline import TRIALS, Command
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line with which the command refuses, having started nothing."""
+    assert run.main(words) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1
+    return errors[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--search", "capacity_gird"], "unknown search 'capacity_gird'; did you mean capacity_grid?"),
+        (["--protocol", "labtop"], "unknown protocol 'labtop'; did you mean laptop?"),
+        (["--set", "gama=3"], "unknown key 'gama'; did you mean gamma"),
+        (["--set", "gamma=-1"], "gamma=-1.0 is outside [0.0, 1000000000.0]"),
+        (["--set", "beta=big"], "beta='big' is not a number"),
+        (["--set", "capacity_max=-2"], "capacity_max=-2.0 is outside"),
+        (["--set", "steps=0"], "steps=0 is outside"),
+        (["--set", "ramp_steps=2000"], "ramp_steps=2000 exceeds steps=1700; lower it or raise steps"),
+        (["--set", "dataset=dsprits"], "dsprites"),
+        (["--seeds", "0"], "seeds=0 is outside [1, 10000]"),
+        (["--concurrency", "0"], "--concurrency=0 is outside"),
+        (["--max-trials", "0"], "--max-trials=0 is outside"),
+        (["--address", "ray://head:10001"], "--address ray://head:10001 is a Ray client address"),
+        (["--address", "head"], "--address head is not host:port"),
+        (["--status", "nowhere"], "nowhere is no store"),
+    ],
+)
+def test_bad_input_is_one_line(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "store"
+    assert said in refused(["--store", str(store), *words], capsys)
+    assert not store.exists()
+
+
+def test_an_address_that_does_not_answer_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:  # bound and not listening: nobody else will answer here either
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert "does not answer within 3 s" in refused(["--store", str(tmp_path / "s"), "--address", address], capsys)
+
+
+def test_a_store_that_cannot_be_written_is_refused(
+    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    words = ["--store", str(tmp_path / "file" / "store"), "--set", f"dataset={tiny_path}", "--set", "precision=fp32"]
+    assert "cannot be written" in refused(words, capsys)
+
+
+def test_a_full_disk_is_refused(
+    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9, 10**6))
+    words = ["--store", str(tmp_path / "store"), "--set", f"dataset={tiny_path}"]
+    assert "has 1 MB free; free some, or use --store on another disk" in refused(words, capsys)
+
+
+def test_the_dry_run_tells_trials_time_and_disk_and_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(["--dry-run", "--store", str(tmp_path / "store")]) == 0
+    output = capsys.readouterr().out
+    assert "12 trials, 20,400 updates, about" in output
+    assert "MB of disk" in output
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_list_names_every_search_and_its_price(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--list"]) == 0
+    output = capsys.readouterr().out
+    assert "capacity_grid: " in output
+    assert output.count(" trials, ") == 2
+
+
+def test_the_main_command_ends_with_the_table_and_the_figure(uninterrupted: tuple[Path, str]) -> None:
+    store, output = uninterrupted
+    study = open_study(store)
+    assert list(study.status().values()) == ["finished"] * TRIALS
+    assert study.problems == []
+    assert "mig_calibrated" in output
+    assert f"figure: {store}/report/tradeoff.png" in output
+    assert (store / "report" / "tradeoff.png").stat().st_size > 10_000
+    assert "╭" not in output  # Tune's own boxes go to the log
+    assert study.provenance[-1]["versions"]["torch"]
+
+
+def test_the_same_command_again_trains_nothing(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
+    command = Command(tiny_path, uninterrupted[0])
+    before = open_study(command.store).attempts()
+    code, output = command.run()
+    command.end()
+    assert code == 0, output
+    assert "to run now, 0 at a time: 0 trials" in output
+    assert "mig_calibrated" in output
+    assert open_study(command.store).attempts() == before
+
+
+def test_another_identity_is_refused_with_the_difference(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
+    command = Command(tiny_path, uninterrupted[0])
+    code, output = command.run("--set", "eval_seed=1", "--set", "probe_rows=50")
+    command.end()
+    assert code == 2
+    assert "holds another study: eval_seed was 0, now 1, probe_rows was 60, now 50" in output
+
+
+def test_a_second_driver_is_refused(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
+    with (uninterrupted[0] / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = Command(tiny_path, uninterrupted[0])
+        code, output = command.run()
+        command.end()
+    assert code == 2
+    assert "is open in another driver (process " in output
+
+
+def test_a_corrupt_part_is_named_and_the_rest_is_read(
+    uninterrupted: tuple[Path, str], tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "copy"
+    shutil.copytree(uninterrupted[0], store)
+    with run.Store.open(store, open_study(store).identity, {}) as writer:
+        writer.add_row("someone", 1, {"step": 1})
+        writer.flush()
+    part = max((store / "rows").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-7])
+    assert run.main(["--status", str(store)]) == 0
+    output = capsys.readouterr().out
+    assert f"finished {TRIALS}" in output
+    assert f"{part} cannot be read" in output
+    command = Command(tiny_path, store)
+    code, output = command.run()
+    command.end()
+    assert code == 2
+    assert str(part) in output
+    assert part.exists()
+
+
+def test_status_of_a_finished_study(uninterrupted: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--status", str(uninterrupted[0])]) == 0
+    assert f"{TRIALS} trials: finished {TRIALS}, running 0, diverged 0, failed 0, waiting 0" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_more_seeds_and_a_wider_grid_extend_the_study(
+    uninterrupted: tuple[Path, str], tiny_path: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(uninterrupted[0], store)
+    before = open_study(store).attempts()
+    command = Command(tiny_path, store)
+    code, output = command.run("--seeds", "3", "--set", "capacity_max=2,3")
+    command.end()
+    study = open_study(store)
+    assert code == 0, output
+    assert len(study.status()) == 12
+    assert {key: study.attempts()[key] for key in before} == before
+    assert [json.loads(entry["study"])["seeds"] for entry in study.plan] == [None, 3]
+
+
+@pytest.mark.slow
+def test_max_trials_leaves_the_rest_for_the_next_command(command: Command) -> None:
+    assert command.run("--max-trials", "1")[0] == 3
+    assert len(open_study(command.store).status()) == 1
+    assert command.run()[0] == 0
+    assert len(open_study(command.store).status()) == TRIALS
+
+
+@pytest.mark.slow
+def test_a_diverged_trial_is_a_result(command: Command) -> None:
+    code, output = command.run("--set", "learning_rate=1", "--set", "gamma=1e9", "--set", "objective=capacity")
+    study = open_study(command.store)
+    assert set(study.status().values()) == {"diverged"}
+    assert code == 0, output
+    assert command.run("--set", "learning_rate=1", "--set", "gamma=1e9", "--set", "objective=capacity")[0] == 0
+    assert set(open_study(command.store).attempts().values()) == {1}
