@@ -33,7 +33,7 @@ GPU_CHECKPOINT_SECONDS = 60.0
 DONE, FAILED, LEFT_OVER = 0, 1, 3
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """A second signal: stop without waiting for the next reports."""
 
 

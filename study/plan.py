@@ -15,7 +15,7 @@ MAX_ROWS_PER_SECOND = 100.0
 """Above this Tune's own bookkeeping slows the study (Ray Tune 2.60)."""
 START_SECONDS = 4.0
 """Ray's and the first workers' start."""
-STORED_BYTES, CHECKPOINT_BYTES = 5_000_000, 6_100_000
+STORED_BYTES, CHECKPOINT_BYTES = 3_500_000, 6_100_000
 """Of a finished trial (weights, codes, sheets) and of a checkpoint with its optimiser, latents = 10."""
 
 FINAL = ("finished", "diverged", "stopped")

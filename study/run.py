@@ -8,17 +8,18 @@ import os
 import shutil
 import statistics
 import sys
+import time
 from pathlib import Path
 
 from study.config import PROTOCOLS, StudyConfig
-from study.plan import ASSUMED_STEPS_PER_SECOND, Price, price, report_sparingly, to_run
+from study.plan import ASSUMED_STEPS_PER_SECOND, Price, duration, price, report_sparingly, to_run
 from study.progress import snapshot
 from study.searches import SEARCHES, cells
 from study.store import Store, StoreError, Study, open_study
 from trainables.config import InputError, check_range, read_settings
 from trainables.data.cache import locate
 from trainables.data.dataset import open_dataset
-from trainables.hardware import cpu_has_bf16
+from trainables.hardware import cpu_has_bf16, require_precision
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,6 +79,9 @@ def show_status(study: Study) -> int:
     status = study.status()
     running = sum(state == "running" for state in status.values())
     print(snapshot(targets, status, study.steps(), (measured_speed(study) or 0.0) * running))
+    times = study.rows().get("time")
+    if times is not None:
+        print(f"last report {duration(time.time() - times.max())} ago")  # old while trials run: their driver is gone
     for key, state in status.items():
         if state == "failed":
             print(f"trial {key} failed: see {study.log_path(key)}")
@@ -126,6 +130,8 @@ def start(
     from study import launch
 
     launch.check_address(arguments.address)
+    if not arguments.address:
+        require_precision(study.pinned["precision"][0], on_gpu=has_gpu())
     dataset = open_dataset(locate(study.dataset))
     with Store.open(path, study.identity(dataset.sha256), launch.provenance(command, cost)) as store:
         for warning in store.warnings:
@@ -146,7 +152,7 @@ def settled(study: StudyConfig, existing: Study | None) -> StudyConfig:
         return study
     if existing:
         return study.with_precision(existing.identity["precision"])
-    return study.with_precision("bf16" if cpu_has_bf16() or shutil.which("nvidia-smi") else "fp32")
+    return study.with_precision("bf16" if cpu_has_bf16() or has_gpu() else "fp32")
 
 
 def measured_speed(study: Study) -> float | None:
@@ -159,6 +165,11 @@ def measured_speed(study: Study) -> float | None:
 def assumed_speed(study: StudyConfig) -> float:
     """Updates a second of one trial where none has been measured."""
     return ASSUMED_STEPS_PER_SECOND[study.pinned["precision"][0]]
+
+
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA driver; asked without loading torch."""
+    return shutil.which("nvidia-smi") is not None
 
 
 def cores() -> int:
