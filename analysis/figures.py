@@ -4,13 +4,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.frames import LEADING
-from analysis.tradeoff import Setting
+from analysis.tradeoff import Setting, number
 
 FAMILY_COLOURS = {"beta": "#0072B2", "capacity": "#D55E00"}
 """Okabe and Ito's blue and vermilion: told apart with any colour vision."""
 FAMILY_NAMES = {"beta": "fixed beta", "capacity": "controlled capacity"}
-LABELS = {"beta": "β = {:g}", "capacity": "C = {:g}"}
+SYMBOLS = {"beta": "β", "capacity_max": "C", "gamma": "gamma", "ramp_steps": "ramp"}
+MAX_LABELS = 16
+"""Settings that are named in the figure; more would lie on each other."""
 
 
 def tradeoff(axes: Axes, finished: pd.DataFrame, rows: list[Setting], score: str = "mig_calibrated") -> Axes:
@@ -34,8 +35,10 @@ def tradeoff(axes: Axes, finished: pd.DataFrame, rows: list[Setting], score: str
             continue
         colour = FAMILY_COLOURS[row.family]
         axes.scatter(recon.mean, disentangled.mean, s=52, color=colour, edgecolor="white", zorder=3)
+        if len(rows) > MAX_LABELS:
+            continue
         axes.annotate(
-            LABELS[row.family].format(row.fields[LEADING[row.family]]),
+            ", ".join(f"{SYMBOLS.get(name, name)} = {number(value)}" for name, value in row.fields.items()),
             (recon.mean, disentangled.mean),
             xytext=(6, 5),
             textcoords="offset points",

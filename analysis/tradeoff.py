@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ class Setting:
     """
 
     family: str
-    fields: dict[str, object]
+    fields: dict[str, Any]
     estimates: dict[str, Estimate]
     verdicts: dict[str, int]
     statuses: dict[str, int]
@@ -54,7 +55,12 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
                 statuses=dict(Counter(group["status"].tolist())),
             )
         )
-    return sorted(found, key=lambda setting: (setting.family, -setting.estimates["recon"].mean))
+
+    def order(setting: Setting) -> tuple[str, bool, float]:
+        recon = setting.estimates["recon"]
+        return setting.family, not recon.values, recon.mean if recon.values else 0.0
+
+    return sorted(found, key=order)
 
 
 def table(rows: list[Setting]) -> pd.DataFrame:
@@ -63,7 +69,7 @@ def table(rows: list[Setting]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "family": row.family,
-            **{name: _number(row.fields.get(name)) for name in names},
+            **{name: number(row.fields.get(name)) for name in names},
             **{name: format(row.estimates[name], spec) for name, spec in TARGETS.items()},
             "verdict": _shared(row.verdicts),
             "seeds": _finished(row.statuses),
@@ -72,7 +78,8 @@ def table(rows: list[Setting]) -> pd.DataFrame:
     )
 
 
-def _number(value: object) -> str:
+def number(value: object) -> str:
+    """A config value as it is printed: `100` for 100.0, nothing for None."""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

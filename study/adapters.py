@@ -43,7 +43,7 @@ class PlanSearcher(Searcher):
 
 
 class GracefulStop(Stopper):
-    """Once asked, ends every trial at its next report, whose checkpoint has been stored by then."""
+    """Once asked, ends every trial at its next report, when whatever checkpoint came with it has been stored."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -75,7 +75,7 @@ class StoreCallback(Callback):
         self.steps = study.steps()
         self.targets = {config.key(): config.steps for config in cells}
         self.began, self.shown = time.monotonic(), 0.0
-        self.began_steps = self.snapshot(0.0).steps_done
+        self.began_steps = sum(self.steps.values())
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A first or another attempt begins."""
@@ -108,13 +108,13 @@ class StoreCallback(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A failed attempt that Tune will repeat, from the last checkpoint."""
-        key = config_of(trial).key()
+        key = self._begun(trial)
         self._log_failure(key, trial)
         self._event(key, "retried", _last_line(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The last attempt has failed."""
-        key = config_of(trial).key()
+        key = self._begun(trial)
         self._log_failure(key, trial)
         self._event(key, "failed", _last_line(trial))
         self.stop.running.discard(key)
@@ -136,15 +136,19 @@ class StoreCallback(Callback):
 
     def snapshot(self, seconds: float) -> Snapshot:
         """Where the study stands, `seconds` after this driver began."""
-        now = snapshot(self.targets, self.status, self.steps, 0.0)
-        if seconds <= 0:
-            return now
-        rate = (now.steps_done - self.began_steps) / seconds
-        return snapshot(self.targets, self.status, self.steps, rate)
+        trained = sum(self.steps.values()) - self.began_steps  # here, not what a diverged trial leaves undone
+        return snapshot(self.targets, self.status, self.steps, max(0, trained) / seconds if seconds > 0 else 0.0)
 
     def _event(self, key: str, kind: str, detail: str) -> None:
         self.store.add_event(key, self.attempts[key], kind, detail)
         self.status[key] = "running" if kind in ("started", "retried") else kind
+
+    def _begun(self, trial: Trial) -> str:
+        """The trial's key; one whose process died before it had started is started first."""
+        key = config_of(trial).key()
+        if key not in self.stop.running:
+            self.on_trial_start(0, [], trial)
+        return key
 
     def _log_failure(self, key: str, trial: Trial) -> None:
         self.store.append_log(key, f"{trial.get_error() or 'no traceback: the process has died'}\n")

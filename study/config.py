@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,9 +102,12 @@ class StudyConfig:
         """Name or path of the study's dataset."""
         return self.pinned.get("dataset", (PROTOCOLS[self.protocol].trial.dataset,))[0]
 
-    def with_precision(self, precision: str) -> "StudyConfig":
-        """The same study with its precision settled."""
-        return dataclasses.replace(self, pinned={**self.pinned, "precision": (precision,)})
+    def settled(self, precision: str, report_every: int) -> "StudyConfig":
+        """The same study with what nobody has chosen yet, and with its dataset's whole path."""
+        pinned = {"precision": (precision,), **self.pinned}
+        if os.path.exists(self.dataset):
+            pinned["dataset"] = (os.path.abspath(self.dataset),)  # workers may run in another folder
+        return dataclasses.replace(self, pinned=pinned, measured={"report_every": report_every, **self.measured})
 
     def identity(self, dataset_sha256: str) -> dict[str, Any]:
         """What two runs must share for their trials to be comparable, and to live in one store."""
@@ -118,6 +122,7 @@ class StudyConfig:
             "eval_seed": self.evaluation.eval_seed,
             "probe_rows": self.evaluation.probe_rows,
             "report_rows": self.evaluation.report_rows,
+            "report_every": self.evaluation.report_every,  # tracking, and so the verdict, averages over reports
         }
 
     def to_json(self) -> str:
@@ -138,3 +143,24 @@ class StudyConfig:
     def hash(self) -> str:
         """Twelve hex digits of the study's content."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Where and how wide a study runs; nothing here changes a result."""
+
+    cores: int
+    """Of this machine."""
+    gpus: int = 0
+    """Of this machine."""
+    address: str | None = None
+    """Of a running Ray cluster; None starts one on this machine."""
+    concurrency: int | None = None
+    """Trials at a time; None for as many as there are cores, or shares of GPUs."""
+    trials_per_gpu: int | None = None
+    """Trials that share a GPU; given, trials ask for GPUs even where none has joined the cluster yet."""
+
+    @property
+    def slots(self) -> int:
+        """Trials at a time, as far as this machine can tell."""
+        return self.concurrency or self.gpus * (self.trials_per_gpu or 1) or self.cores

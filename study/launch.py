@@ -1,18 +1,15 @@
 """Runs a study from its plan to its report: the store, Ray, the Tuner, signals and the exit code."""
 
 import contextlib
-import importlib.metadata
 import os
-import platform
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,76 +18,22 @@ from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.adapters import GracefulStop, PlanSearcher, Shelf, StoreCallback
-from study.plan import Price, to_run
+from study.config import Launch
+from study.plan import to_run
 from study.store import Store, open_study
 from trainables.config import Evaluation, InputError, TrialConfig
 from trainables.trial import VAETrial
 
-PROBE_SECONDS = 3.0
 MAX_FAILURES = 2
 """Attempts of a trial beyond its first."""
 GPU_CHECKPOINT_SECONDS = 60.0
+HANG_SECONDS = 900.0
+"""A trial's start and a full evaluation take less, whatever the machine."""
 DONE, FAILED, LEFT_OVER = 0, 1, 3
 
 
 class Interrupted(KeyboardInterrupt):
     """A second signal: stop without waiting for the next reports."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """Where and how wide a study runs; nothing here changes a result."""
-
-    address: str | None = None
-    """Of a running Ray cluster; None starts one on this machine."""
-    concurrency: int | None = None
-    """Trials at a time; None for as many as there are cores, or GPU shares."""
-    trials_per_gpu: int | None = None
-    """Trials that share a GPU; given, trials ask for GPUs even where none has joined the cluster yet."""
-
-
-def check_address(address: str | None) -> None:
-    """Refuse a Ray address that is `ray://` or does not answer within `PROBE_SECONDS`; `ray.init` hangs for minutes.
-
-    Raises:
-        InputError: Naming the address and the remedy.
-    """
-    if address is None or address == "auto":
-        return
-    if "://" in address:
-        raise InputError(
-            f"--address {address} is a Ray client address; run the study on the head itself "
-            "(ray job submit) with --address auto"
-        )
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit() and 0 < int(port) < 65_536):
-        raise InputError(f"--address {address} is not host:port; give for example 10.0.0.1:6379, or auto")
-    try:
-        socket.create_connection((host, int(port)), PROBE_SECONDS).close()
-    except OSError as error:
-        raise InputError(
-            f"--address {address} does not answer within {PROBE_SECONDS:.0f} s ({error}); "
-            "check the address, or leave it out to run on this machine"
-        ) from None
-
-
-def provenance(command: list[str], price: Price) -> dict[str, Any]:
-    """What a reader needs to repeat the study: code, versions, hardware, command and predicted price."""
-    root = Path(__file__).parents[1]
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=root, capture_output=True, text=True
-    )
-    packages = ("torch", "ray", "optuna", "numpy", "h5py", "pandas", "scipy", "scikit-learn")
-    return {
-        "commit": git.stdout.strip() or "unknown",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in packages},
-        },
-        "hardware": {"host": platform.node(), "machine": platform.machine(), "cores": os.cpu_count()},
-        "command": " ".join(command),
-        "predicted": str(price),
-    }
 
 
 def run(
@@ -110,7 +53,10 @@ def run(
         launch: Where to run.
 
     Returns:
-        0 done, 1 trials have failed, 3 trials are left over, 130 or 143 stopped by a signal.
+        0 done, 1 trials have failed or the report has, 3 trials are left over, 130 or 143 stopped by a signal.
+
+    Raises:
+        InputError: There is no Ray at the address, or it has nothing that a trial could run on.
     """
     with _quiet(store.path / "logs") as show:
         stop = GracefulStop()
@@ -118,13 +64,16 @@ def run(
             code = _tune(store, cells, pending, evaluation, launch, stop, show) if pending else DONE
         finally:
             store.close()
-    report = subprocess.run([sys.executable, "-m", "analysis.report", str(store.path)], check=False)
     if code != DONE:
         return code
+    report = subprocess.run([sys.executable, "-m", "analysis.report", str(store.path)], check=False)
+    if report.returncode:
+        print(f"the report could not be written; once more: python -m analysis.report {store.path}", file=sys.stderr)
+        return FAILED
     status = open_study(store.path).status()
     if any(status.get(config.key()) == "failed" for config in cells):
         return FAILED
-    return LEFT_OVER if to_run(cells, status) else report.returncode
+    return LEFT_OVER if to_run(cells, status) else DONE
 
 
 def _tune(
@@ -150,6 +99,8 @@ def _tune(
             VAETrial,
             evaluation=asdict(evaluation),
             shelf=_shelf(store.path),
+            dataset_sha256=open_study(store.path).identity["dataset"],
+            hang_seconds=HANG_SECONDS + evaluation.report_every,  # slower than one update a second is a hang
             checkpoint_seconds=GPU_CHECKPOINT_SECONDS if "gpu" in resources else 0.0,
         )
         tuner = tune.Tuner(
@@ -187,22 +138,34 @@ def _tune(
 def _start_ray(launch: Launch) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a trial's relative paths are the driver's
-    address = launch.address or os.environ.get("RAY_ADDRESS")  # set inside `ray job submit`
-    if address:
-        ray.init(address=address, log_to_driver=False)
-    else:
-        cores = launch.concurrency or len(os.sched_getaffinity(0))
+    if not launch.address:
+        cores = launch.concurrency or launch.cores
         ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
+        return
+    try:
+        ray.init(address=launch.address, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no Ray cluster at address {launch.address} ({reason}); start one, or leave it out") from None
 
 
 def _resources(launch: Launch) -> tuple[dict[str, float], int]:
-    """What Tune reserves for a trial, and how many trials fit at a time."""
+    """What Tune reserves for a trial, and how many trials run at a time.
+
+    Raises:
+        InputError: The cluster has nothing to run on, and no flag says what will join it.
+    """
     have = ray.cluster_resources()
-    gpus, shared = int(have.get("GPU", 0)), launch.trials_per_gpu
-    if gpus or shared:
-        shared = shared or 1
+    cores, gpus = int(have.get("CPU", 0)), int(have.get("GPU", 0))
+    if gpus or launch.trials_per_gpu:
+        shared = launch.trials_per_gpu or 1
         return {"cpu": 0, "gpu": 1 / shared}, launch.concurrency or max(gpus, 1) * shared
-    return {"cpu": 1}, launch.concurrency or max(1, int(have.get("CPU", 0)))
+    if not (cores or launch.concurrency):
+        raise InputError(
+            "the cluster has neither CPUs nor GPUs for trials yet; say what will join it: "
+            "--trials-per-gpu N --concurrency M"
+        )
+    return {"cpu": 1}, launch.concurrency or cores
 
 
 def _shelf(store: Path) -> Any:

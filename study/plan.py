@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 from trainables.config import Evaluation, TrialConfig
 
-ASSUMED_STEPS_PER_SECOND = {"bf16": 14.0, "fp32": 9.0}
-"""One trial on one core of a laptop, until the study itself has measured (docs/metrics.md)."""
+ASSUMED_STEPS_PER_SECOND = {"bf16": 14.0, "fp32": 9.0, "gpu": 100.0}
+"""One trial on one core of a laptop, by precision, until the study itself has measured.
+
+For a GPU nothing is assumed of the price; the bound serves to space the reports.
+"""
 STEPS_PER_10K_PASSES = 130
 """A full evaluation of 10,000 rows costs as much as so many updates of batch 64 (measured)."""
 STEPS_PER_1K_REPORT = 5
@@ -23,22 +26,37 @@ FINAL = ("finished", "diverged", "stopped")
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Updates a second of one trial.
+
+    Attributes:
+        steps_per_second: None where nobody knows.
+        measured: In this store, or assumed.
+    """
+
+    steps_per_second: float | None
+    measured: bool = False
+
+
+@dataclass(frozen=True)
 class Price:
     """What a plan will cost before it starts."""
 
     trials: int
     steps: int
-    seconds: float
+    seconds: float | None
+    """None where the speed is unknown."""
     disk_bytes: int
-    measured: bool
-    """Whether the speed was measured in this store, or is assumed."""
+    speed: Speed
 
     def __str__(self) -> str:
-        source = "measured in this store" if self.measured else "an assumed speed, measured once trials run"
-        return (
-            f"{self.trials} trials, {self.steps:,} updates, about {duration(self.seconds)} "
-            f"({source}), {self.disk_bytes / 1e6:,.0f} MB of disk"
+        source = (
+            "a speed measured in this store" if self.speed.measured else "an assumed speed, measured once trials run"
         )
+        time = "a time unknown until trials have run"
+        if self.seconds is not None:
+            time = f"about {duration(self.seconds)} ({source})"
+        return f"{self.trials} trials, {self.steps:,} updates, {time}, {self.disk_bytes / 1e6:,.0f} MB of disk"
 
 
 def to_run(cells: Iterable[TrialConfig], status: Mapping[str, str], retry_failed: bool = False) -> list[TrialConfig]:
@@ -54,14 +72,14 @@ def to_run(cells: Iterable[TrialConfig], status: Mapping[str, str], retry_failed
     return sorted(left, key=lambda config: config.key() not in status)  # stable: the plan's order within
 
 
-def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, steps_per_second: float | None) -> Price:
+def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, speed: Speed) -> Price:
     """Time and disk of training `configs`, `slots` at a time.
 
     Args:
         configs: What is left to train.
         evaluation: Says how often and on how many rows trials are scored.
         slots: Trials at a time.
-        steps_per_second: Of one trial, measured; None for the assumed speed.
+        speed: Of one trial.
     """
     cost = 0.0
     for config in configs:
@@ -70,14 +88,14 @@ def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, steps_
         cost += config.steps * config.batch_size / 64
         cost += full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
         cost += reports * evaluation.report_rows / 1000 * STEPS_PER_1K_REPORT
-    speed = steps_per_second or (ASSUMED_STEPS_PER_SECOND[configs[0].precision] if configs else 1.0)
+    rate = speed.steps_per_second
     busy = min(slots, len(configs)) or 1
     return Price(
         trials=len(configs),
         steps=sum(config.steps for config in configs),
-        seconds=cost / speed / busy + START_SECONDS,
+        seconds=cost / rate / busy + START_SECONDS if rate else None,
         disk_bytes=len(configs) * STORED_BYTES + busy * CHECKPOINT_BYTES,
-        measured=steps_per_second is not None,
+        speed=speed,
     )
 
 

@@ -1,31 +1,45 @@
 """The command line: `python study/run.py --search capacity_grid`.
 
-Exit codes: 0 done, 1 trials failed, 2 bad input, 3 trials left over by --max-trials, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 done, 1 trials (or the report) failed, 2 bad input, 3 trials left over by --max-trials, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import argparse
 import os
-import shutil
 import statistics
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
-from study.config import PROTOCOLS, StudyConfig
-from study.plan import ASSUMED_STEPS_PER_SECOND, Price, duration, price, report_sparingly, to_run
+from study.config import PROTOCOLS, Launch, StudyConfig
+from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_sparingly, to_run
+from study.preflight import check_address, check_disk, cores, gpus, provenance
 from study.progress import snapshot
 from study.searches import SEARCHES, cells
-from study.store import Store, StoreError, Study, open_study
-from trainables.config import InputError, check_range, read_settings
-from trainables.data.cache import locate
+from study.store import Store, Study, open_study
+from trainables.config import InputError, check_image_shape, check_range, read_settings
+from trainables.data.cache import check_known, locate
 from trainables.data.dataset import open_dataset
 from trainables.hardware import cpu_has_bf16, require_precision
 
 
+class Flags(argparse.ArgumentParser):
+    """A parser whose errors are one line like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(f"{message}; --help lists the flags")
+
+
 def parser() -> argparse.ArgumentParser:
     """Every flag of the command."""
-    flags = argparse.ArgumentParser(
+    flags = Flags(
         prog="python study/run.py",
+        allow_abbrev=False,
         description="Train many small VAEs side by side and tabulate what reconstruction costs in disentanglement.",
         epilog="The same command run again continues: finished trials are kept, interrupted ones resume.",
     )
@@ -48,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(words: list[str]) -> int:
     """Run the command; bad input is one line on standard error and exit code 2."""
-    arguments = parser().parse_args(words)
     try:
+        arguments = parser().parse_args(words)
         if arguments.list:
             return list_searches()
         if arguments.status:
@@ -64,11 +78,12 @@ def main(words: list[str]) -> int:
 
 def list_searches() -> int:
     """Print each search with its trials and price under each protocol, on this machine."""
+    where = Launch(cores(), gpus())
     for name, search in SEARCHES.items():
         print(f"{name}: {search.purpose}")
         for protocol in PROTOCOLS:
-            study = settled(StudyConfig(name, protocol), None)
-            print(f"  {protocol}: {price(cells(study), study.evaluation, cores(), None)}")
+            study = settled(StudyConfig(name, protocol), None, where)
+            print(f"  {protocol}: {price(cells(study), study.evaluation, where.slots, speed_of(study, None, where))}")
     return 0
 
 
@@ -78,10 +93,11 @@ def show_status(study: Study) -> int:
     targets = {config.key(): config.steps for plan in plans for config in cells(plan)}
     status = study.status()
     running = sum(state == "running" for state in status.values())
-    print(snapshot(targets, status, study.steps(), (measured_speed(study) or 0.0) * running))
-    times = study.rows().get("time")
-    if times is not None:
-        print(f"last report {duration(time.time() - times.max())} ago")  # old while trials run: their driver is gone
+    rows = study.rows()
+    speed = statistics.median(rows["steps_per_second"].dropna()) if len(rows) else 0.0
+    print(snapshot(targets, status, study.steps(), speed * running))
+    if len(rows):
+        print(f"last report {duration(time.time() - max(rows['time']))} ago")  # long ago: the driver is gone
     for key, state in status.items():
         if state == "failed":
             print(f"trial {key} failed: see {study.log_path(key)}")
@@ -103,93 +119,73 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         measured=measured,
     )
     path = arguments.store or Path("results") / f"{study.search}-{study.protocol}"
-    existing = open_study(path) if (path / "study.json").exists() else None
-    study = settled(study, existing)
+    existing = open_study(path) if os.path.exists(path / "study.json") else None
+    where = launch_of(arguments)
+    study = settled(study, existing, where)
     plan = cells(study)
-    slots = arguments.concurrency or cores()
-    speed = measured_speed(existing) if existing else None
-    pending = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)
-    pending = pending[: arguments.max_trials]
-    cost = price(pending, study.evaluation, slots, speed)
+    check_known(study.dataset)
+    pending = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)[: arguments.max_trials]
+    cost = price(pending, study.evaluation, where.slots, speed_of(study, existing, where))
     print(f"{study.search} ({study.protocol}): {len(plan)} trials, {len(plan) - len(pending)} not to be run, in {path}")
-    print(f"to run now, {min(slots, len(pending))} at a time: {cost}", flush=True)
-    check_disk(path, cost)
-    if arguments.dry_run:
-        return 0
-    return start(arguments, command, study, path, cost)
+    print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}", flush=True)
+    check_disk(path, cost.disk_bytes)
+    return 0 if arguments.dry_run else start(arguments, command, study, path, where, str(cost))
 
 
 def start(
-    arguments: argparse.Namespace,
-    command: list[str],
-    study: StudyConfig,
-    path: Path,
-    cost: Price,
+    arguments: argparse.Namespace, command: list[str], study: StudyConfig, path: Path, where: Launch, predicted: str
 ) -> int:
     """Open the store and hand over to Ray, which is imported only here."""
-    from study import launch
-
-    launch.check_address(arguments.address)
-    if not arguments.address:
-        require_precision(study.pinned["precision"][0], on_gpu=has_gpu())
+    check_address(where.address)
+    if not where.address:
+        require_precision(study.pinned["precision"][0], on_gpu=where.gpus > 0)
     dataset = open_dataset(locate(study.dataset))
-    with Store.open(path, study.identity(dataset.sha256), launch.provenance(command, cost)) as store:
+    check_image_shape(dataset.image_shape)
+    with Store.open(path, study.identity(dataset.sha256), provenance(command, predicted)) as store:
         for warning in store.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         plan = cells(study)
-        store.extend_plan({"study": study.to_json(), "trials": len(plan)})
+        store.extend_plan({"hash": study.hash(), "study": study.to_json(), "trials": len(plan)})
         known = open_study(path).status()  # again, now that no other driver can write
         pending = to_run(plan, known, arguments.retry_failed)[: arguments.max_trials]
-        slots = arguments.concurrency or cores()
-        where = launch.Launch(arguments.address, arguments.concurrency, arguments.trials_per_gpu)
-        evaluation = report_sparingly(study.evaluation, slots, assumed_speed(study))
-        return launch.run(store, plan, pending, evaluation, where)
+        from study.launch import run as run_on_ray
+
+        return run_on_ray(store, plan, pending, study.evaluation, where)
 
 
-def settled(study: StudyConfig, existing: Study | None) -> StudyConfig:
-    """The study with `auto` settings resolved: once, when the study is created, and then as its store says."""
-    if "precision" in study.pinned:
-        return study
-    if existing:
-        return study.with_precision(existing.identity["precision"])
-    return study.with_precision("bf16" if cpu_has_bf16() or has_gpu() else "fp32")
-
-
-def measured_speed(study: Study) -> float | None:
-    """Updates a second of one trial, the median over the store's reports; None without any."""
-    rows = study.rows()
-    speeds = rows["steps_per_second"].dropna() if "steps_per_second" in rows else []
-    return statistics.median(speeds) if len(speeds) else None
-
-
-def assumed_speed(study: StudyConfig) -> float:
-    """Updates a second of one trial where none has been measured."""
-    return ASSUMED_STEPS_PER_SECOND[study.pinned["precision"][0]]
-
-
-def has_gpu() -> bool:
-    """Whether this machine has an NVIDIA driver; asked without loading torch."""
-    return shutil.which("nvidia-smi") is not None
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def check_disk(path: Path, cost: Price) -> None:
-    """Refuse a plan that does not fit the disk.
+def launch_of(arguments: argparse.Namespace) -> Launch:
+    """Where the flags, the environment and this machine say that the study runs.
 
     Raises:
-        StoreError: Naming what is needed, what is free and the remedy.
+        InputError: Shares of GPUs are asked of a machine that has none.
     """
-    parent = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(parent).free
-    if free < cost.disk_bytes:
-        raise StoreError(
-            f"the plan needs {cost.disk_bytes / 1e6:,.0f} MB and {parent} has {free / 1e6:,.0f} MB free; "
-            "free some, or use --store on another disk"
+    address = arguments.address or os.environ.get("RAY_ADDRESS")  # set inside `ray job submit`
+    found = 0 if address else gpus()
+    if arguments.trials_per_gpu and not (address or found):
+        raise InputError(
+            f"--trials-per-gpu={arguments.trials_per_gpu} on a machine without an NVIDIA GPU; "
+            "leave it out, or give the --address of a cluster"
         )
+    return Launch(cores(), found, address, arguments.concurrency, arguments.trials_per_gpu)
+
+
+def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyConfig:
+    """The study with `auto` settings resolved: once, when the study is created, and then as its store says."""
+    if existing:
+        return study.settled(existing.identity["precision"], existing.identity["report_every"])
+    precision = "bf16" if cpu_has_bf16() or where.gpus else "fp32"
+    thinned = report_sparingly(study.evaluation, where.slots, ASSUMED_STEPS_PER_SECOND["gpu"])
+    return study.settled(precision, thinned.report_every)
+
+
+def speed_of(study: StudyConfig, existing: Study | None, where: Launch) -> Speed:
+    """Updates a second of one trial: as measured in the store, else as assumed of a laptop's core, else unknown."""
+    rows = existing.rows() if existing else None
+    speeds = [] if rows is None or "steps_per_second" not in rows else rows["steps_per_second"].dropna()
+    if len(speeds):
+        return Speed(statistics.median(speeds), measured=True)
+    on_cores = not (where.address or where.gpus)
+    return Speed(ASSUMED_STEPS_PER_SECOND[study.pinned["precision"][0]] if on_cores else None)
 
 
 if __name__ == "__main__":

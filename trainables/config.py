@@ -18,6 +18,8 @@ OBJECTIVES = ("vae", "beta_vae", "capacity")
 INITS = ("he", "pytorch")
 PRECISIONS = ("fp32", "bf16")
 UINT32 = 2**32
+IMAGE_SIDE = 64
+"""Pixels on each side of the images that the network takes (Burgess et al. 2018, A.1)."""
 
 
 class InputError(ValueError):
@@ -214,6 +216,22 @@ def check_choice(name: str, value: str, choices: tuple[str, ...] | list[str]) ->
     """
     if value not in choices:
         raise ConfigError(f"unknown {name} {value!r}; {near(value, choices)}")
+
+
+def check_image_shape(shape: tuple[int, ...]) -> None:
+    """Refuse images that the network does not take.
+
+    Args:
+        shape: (channels, height, width).
+
+    Raises:
+        ConfigError: Naming the size and the remedy.
+    """
+    if shape[1:] != (IMAGE_SIDE, IMAGE_SIDE):
+        raise ConfigError(
+            f"images of {shape[1]} x {shape[2]} pixels do not fit the network; "
+            f"convert the dataset to {IMAGE_SIDE} x {IMAGE_SIDE}"
+        )
 
 
 def near(word: str, choices: tuple[str, ...] | list[str]) -> str:

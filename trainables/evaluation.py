@@ -22,6 +22,8 @@ CHUNK = 64
 SHEET_SEEDS, SHEET_REACH, SHEET_COLUMNS = 4, 3.0, 11
 """Traversals: seed images, and the values from -3 to 3 that each latent takes."""
 SHEET_RECONSTRUCTIONS = 8
+MAX_LOG_STD = 85.0
+"""Beyond it the square of a standard deviation leaves fp32's range."""
 OFF_PLATEAU = 0.35
 """Share of R0 below which a model reconstructs more than the average image (science.md)."""
 _HELD_OUT, _TRAIN, _NOISE, _TRAIN_NOISE = range(4)  # counters of the evaluation stream
@@ -140,8 +142,9 @@ class Evaluator:
     def _basics(
         self, config: TrialConfig, step: int, losses: Tensor, mean: Tensor, log_std: Tensor
     ) -> tuple[Row, audit.Information]:
-        if not all(bool(values.isfinite().all()) for values in (losses, mean, log_std)):
-            raise NotFinite(f"the model of trial {config.key()} gives values that are not finite at step {step}")
+        finite = all(bool(values.isfinite().all()) for values in (losses, mean, log_std))
+        if not finite or log_std.abs().max() > MAX_LOG_STD:
+            raise NotFinite(f"the model of trial {config.key()} has no finite posterior or loss at step {step}")
         recon = losses.mean().item()
         info = audit.information_per_latent(mean.numpy(), log_std.numpy())
         kl = float(info.kl.sum())

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.config import ConfigError
+from trainables.config import check_image_shape
 from trainables.randomness import INIT, normals, uniforms
 
-CHANNELS, HIDDEN, SIDE = 32, 256, 64
+CHANNELS, HIDDEN = 32, 256
 
 
 class VAE(nn.Module):
@@ -27,11 +27,7 @@ class VAE(nn.Module):
 
     def __init__(self, image_shape: tuple[int, int, int], latents: int) -> None:
         super().__init__()
-        if image_shape[1:] != (SIDE, SIDE):
-            raise ConfigError(
-                f"images of {image_shape[1]} x {image_shape[2]} pixels do not fit the network; "
-                f"convert the dataset to {SIDE} x {SIDE}"
-            )
+        check_image_shape(image_shape)
         colours = image_shape[0]
         self.encoder = nn.Sequential(  # (batch, colours, 64, 64) -> (batch, 256)
             *_halved(colours),

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from trainables import hardware, objectives, randomness
-from trainables.config import Evaluation, InputError, TrialConfig, from_dict, read_settings
+from trainables.config import ConfigError, Evaluation, InputError, TrialConfig, from_dict, read_settings
 from trainables.data.cache import locate
 from trainables.data.dataset import Dataset, open_dataset
 from trainables.evaluation import Arrays, Evaluator, NotFinite, Row
@@ -63,6 +63,7 @@ class Trainer:
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         hardware.require_precision(config.precision, on_gpu=self.device.type == "cuda")
+        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True  # fp32 means fp32
         self.config, self.evaluation, self.dataset = config, evaluation, dataset
         self.model = VAE(dataset.image_shape, config.latents)
         initialise(self.model, config.init, config.spawned_seed("init"))
@@ -129,12 +130,15 @@ class Trainer:
         """Go on from a checkpoint of the same trial.
 
         Raises:
-            ValueError: The checkpoint belongs to another trial.
+            ConfigError: The checkpoint cannot be read, or belongs to another trial.
         """
-        loaded = torch.load(io.BytesIO(state), map_location=self.device, weights_only=True)
+        try:  # to the CPU, where Adam keeps its step count; the parameters' copies follow their device
+            loaded = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ConfigError(f"checkpoint of trial {self.config.key()} cannot be read ({error}); delete it") from error
         key = from_dict(TrialConfig, loaded["config"]).key()
         if key != self.config.key():
-            raise ValueError(f"checkpoint of trial {key} given to trial {self.config.key()}; give its own")
+            raise ConfigError(f"checkpoint of trial {key} given to trial {self.config.key()}; give its own")
         self.model.load_state_dict(loaded["model"])
         if loaded["optimizer"] is not None:
             self.optimizer.load_state_dict(loaded["optimizer"])
@@ -161,13 +165,18 @@ class Trainer:
         """The next step to report at: a multiple of `report_every`, the ramp's end or the last step."""
         every = self.evaluation.report_every
         ends = [self.config.steps, (self.step // every + 1) * every]
-        if self.config.objective == "capacity" and self.config.ramp_steps > self.step:
+        if self._has_ramp and self.config.ramp_steps > self.step:
             ends.append(self.config.ramp_steps)
         return min(ends)
 
+    @property
+    def _has_ramp(self) -> bool:
+        """Whether C rises: the control arm without a ramp has nothing to track."""
+        return self.config.objective == "capacity" and self.config.ramp_steps > 1
+
     def _evaluate(self) -> tuple[Row, Arrays | None]:
         config, last = self.config, self.step == self.config.steps
-        ramping = config.objective == "capacity" and self.step <= config.ramp_steps
+        ramping = self._has_ramp and self.step <= config.ramp_steps
         full = last or (ramping and self.step == config.ramp_steps)
         if full:
             row, arrays = self.evaluator.full(self.model, config, self.step, nulls=last)
@@ -216,6 +225,8 @@ def main(words: list[str]) -> int:
             raise InputError(f"{several[0]} has several values; give one, or search with study/run.py")
         config = TrialConfig(**{name: values[0] for name, values in trial.items()})
         trainer = Trainer(config, Evaluation(**measured), open_dataset(locate(config.dataset)))
+        if arguments.checkpoint and not os.access(arguments.checkpoint.absolute().parent, os.W_OK):
+            raise InputError(f"--checkpoint {arguments.checkpoint} cannot be written; give a path in a writable folder")
         if arguments.checkpoint and arguments.checkpoint.exists():
             trainer.load(arguments.checkpoint.read_bytes())
     except InputError as error:

@@ -32,6 +32,7 @@ class VAETrial(tune.Trainable):
         config: dict[str, Any],
         evaluation: dict[str, Any] | None = None,
         shelf: Any = None,
+        dataset_sha256: str | None = None,
         checkpoint_seconds: float = 0.0,
         hang_seconds: float = 3600.0,
     ) -> None:
@@ -41,11 +42,13 @@ class VAETrial(tune.Trainable):
             config: The fields of a `TrialConfig`.
             evaluation: The fields of an `Evaluation`.
             shelf: An actor whose `get(key)` gives the trial's last checkpoint or None.
+            dataset_sha256: Of the study's dataset; a node that has another under the same name refuses the trial.
             checkpoint_seconds: Least time between two checkpoints; 0 for one at each report.
             hang_seconds: A step that takes longer dumps its stack and ends the process, and the trial is retried.
         """
         self.evaluation = from_dict(Evaluation, evaluation or {})
-        self.shelf, self.checkpoint_seconds, self.hang_seconds = shelf, checkpoint_seconds, hang_seconds
+        self.shelf, self.dataset_sha256 = shelf, dataset_sha256
+        self.checkpoint_seconds, self.hang_seconds = checkpoint_seconds, hang_seconds
         self.trainer: Trainer | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -61,6 +64,9 @@ class VAETrial(tune.Trainable):
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
                 trainer = self.trainer = self.trainer or self._begin()
                 report = trainer.run_to_report()
+        except Exception as error:
+            error.add_note(f"The trial had printed:\n{output.getvalue()}")
+            raise
         finally:
             faulthandler.cancel_dump_traceback_later()
         result: dict[str, Any] = {"done": report.done, ROW: report.row, LOG: output.getvalue()}
@@ -75,14 +81,20 @@ class VAETrial(tune.Trainable):
         import torch
 
         from trainables.data.cache import locate
-        from trainables.data.dataset import open_dataset
+        from trainables.data.dataset import DatasetError, open_dataset
         from trainables.trainer import Trainer
 
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # one thread a trial: as many trials as cores beat one trial on all of them
             hardware.keep_freed_memory()
         config = from_dict(TrialConfig, self.config["trial"])
-        trainer = Trainer(config, self.evaluation, open_dataset(locate(config.dataset)))
+        dataset = open_dataset(locate(config.dataset))
+        if self.dataset_sha256 not in (None, dataset.sha256):
+            raise DatasetError(
+                f"{dataset.path} is not the study's dataset (sha256 {dataset.sha256[:12]}, not "
+                f"{self.dataset_sha256[:12]}); delete it on this node"
+            )
+        trainer = Trainer(config, self.evaluation, dataset)
         state: Any = ray.get(self.shelf.get.remote(config.key())) if self.shelf else None
         if state is not None:
             trainer.load(state)

@@ -33,7 +33,7 @@ def final_row(config, recon: float, score: float, verdict: str = "fine") -> dict
 def fake_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve laptop trials: ten finished, one diverged, one failed; recon and score are known functions."""
     path = tmp_path_factory.mktemp("studies") / "capacity_grid-laptop"
-    study = StudyConfig().with_precision("fp32")
+    study = StudyConfig().settled("fp32", 100)
     provenance = {"commit": "abc123", "versions": {}, "hardware": {}}
     with Store.open(path, study.identity("f" * 64), provenance) as store:
         store.extend_plan({"study": study.to_json(), "trials": 12})

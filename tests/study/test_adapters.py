@@ -103,6 +103,28 @@ def test_failed_diverged_and_interrupted_are_told_apart(store: Store) -> None:
     assert open_study(store.path).status()[CONFIGS[0].key()] == "interrupted"
 
 
+def test_a_process_that_dies_before_its_trial_has_started_is_a_failure_of_that_trial_alone(store: Store) -> None:
+    watch, _ = callback(store)
+    trial, key = tune_trial(CONFIGS[0]), CONFIGS[0].key()
+    watch.on_trial_recover(0, [], trial)
+    watch.on_trial_error(0, [], trial)
+    study = open_study(store.path)
+    assert study.status() == {key: "failed"}
+    assert study.configs() == {key: CONFIGS[0]}
+
+
+def test_the_rate_counts_what_this_driver_has_trained(store: Store) -> None:
+    watch, _ = callback(store)
+    diverging = tune_trial(CONFIGS[0])
+    watch.on_trial_start(0, [], diverging)
+    watch.on_trial_result(0, [], diverging, {ROW: {}, LOG: "", DIVERGED: 3})
+    assert watch.snapshot(10.0).steps_per_second == 0
+    other = tune_trial(CONFIGS[1])
+    watch.on_trial_start(0, [], other)
+    watch.on_trial_result(0, [], other, {ROW: row(2), LOG: ""})
+    assert watch.snapshot(10.0).steps_per_second == 0.2
+
+
 def test_the_shelf_gives_what_the_store_holds(store: Store, local_ray: None) -> None:
     store.save_checkpoint("k", b"bytes")
     shelf: Any = Shelf.remote(str(store.path))  # type: ignore[attr-defined]

@@ -1,10 +1,12 @@
+import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.config import LAPTOP, PAPER, StudyConfig
+from study.config import LAPTOP, PAPER, Launch, StudyConfig
 from trainables.config import ConfigError
 
 
@@ -62,7 +64,31 @@ def test_identity_changes_with_what_makes_trials_incomparable() -> None:
         StudyConfig(protocol="paper", pinned={"precision": ("bf16",)}).identity("abc"),
         StudyConfig(measured={"eval_seed": 1}, pinned={"precision": ("bf16",)}).identity("abc"),
         StudyConfig(measured={"probe_rows": 5}, pinned={"precision": ("bf16",)}).identity("abc"),
+        StudyConfig(measured={"report_every": 5}, pinned={"precision": ("bf16",)}).identity("abc"),
     ]
     assert all(other != identity for other in changed)
     wider = StudyConfig(seeds=9, pinned={"precision": ("bf16",), "gamma": (1.0, 2.0)})
     assert wider.identity("abc") == identity
+
+
+def test_settling_chooses_only_what_nobody_has_chosen(tmp_path: Path) -> None:
+    (tmp_path / "data.h5").write_text("")
+    free = StudyConfig(pinned={"dataset": (os.path.relpath(tmp_path / "data.h5"),)}).settled("bf16", 300)
+    assert free.pinned == {"precision": ("bf16",), "dataset": (str(tmp_path / "data.h5"),)}
+    assert free.evaluation.report_every == 300
+    chosen = StudyConfig(pinned={"precision": ("fp32",)}, measured={"report_every": 7}).settled("bf16", 300)
+    assert chosen.pinned == {"precision": ("fp32",)}
+    assert chosen.evaluation.report_every == 7
+
+
+@pytest.mark.parametrize(
+    ("launch", "slots"),
+    [
+        (Launch(cores=2), 2),
+        (Launch(cores=2, concurrency=5), 5),
+        (Launch(cores=2, gpus=2), 2),
+        (Launch(cores=2, gpus=2, trials_per_gpu=8), 16),
+    ],
+)
+def test_slots(launch: Launch, slots: int) -> None:
+    assert launch.slots == slots

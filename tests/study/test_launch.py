@@ -1,31 +1,49 @@
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 import ray
+import yaml
 
-from study import launch
+from study import launch, run
 from study.adapters import GracefulStop
-from study.plan import price
-from trainables.config import Evaluation
+from study.config import Launch
+from trainables.config import InputError
 
 
 @pytest.mark.parametrize(
-    ("have", "asked", "expected"),
+    ("have", "flags", "expected"),
     [
-        ({"CPU": 4}, launch.Launch(), ({"cpu": 1}, 4)),
-        ({"CPU": 4}, launch.Launch(concurrency=3), ({"cpu": 1}, 3)),
-        ({"CPU": 4, "GPU": 2}, launch.Launch(), ({"cpu": 0, "gpu": 1}, 2)),
-        ({"CPU": 4, "GPU": 2}, launch.Launch(trials_per_gpu=4), ({"cpu": 0, "gpu": 0.25}, 8)),
-        ({"CPU": 0}, launch.Launch(trials_per_gpu=4, concurrency=16), ({"cpu": 0, "gpu": 0.25}, 16)),
+        ({"CPU": 4}, {}, ({"cpu": 1}, 4)),
+        ({"CPU": 4}, {"concurrency": 3}, ({"cpu": 1}, 3)),
+        ({"CPU": 4, "GPU": 2}, {}, ({"cpu": 0, "gpu": 1}, 2)),
+        ({"CPU": 4, "GPU": 2}, {"trials_per_gpu": 4}, ({"cpu": 0, "gpu": 0.25}, 8)),
+        ({"CPU": 0}, {"trials_per_gpu": 8, "concurrency": 64}, ({"cpu": 0, "gpu": 0.125}, 64)),
     ],
 )
 def test_resources_follow_the_cluster_and_the_flags(
-    have: dict, asked: launch.Launch, expected: tuple, monkeypatch: pytest.MonkeyPatch
+    have: dict, flags: dict, expected: tuple, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray, "cluster_resources", lambda: have)
-    assert launch._resources(asked) == expected
+    assert launch._resources(Launch(cores=2, **flags)) == expected
+
+
+def test_a_cluster_with_nothing_to_run_on_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"memory": 1.0})
+    with pytest.raises(InputError, match=r"neither CPUs nor GPUs .* --trials-per-gpu N --concurrency M"):
+        launch._resources(Launch(cores=2))
+
+
+def test_the_flags_of_cluster_yaml_use_every_machine_that_may_join() -> None:
+    root = Path(__file__).parents[2]
+    text = (root / "cluster.yaml").read_text()
+    command = re.search(r"python study/run.py (--search .*)", text)
+    assert command
+    flags = run.parser().parse_args(command[1].split())
+    workers = yaml.safe_load(text)["max_workers"]
+    assert flags.concurrency >= flags.trials_per_gpu * workers
 
 
 def test_the_first_signal_asks_and_the_second_stops() -> None:
@@ -53,9 +71,3 @@ def test_others_chatter_goes_to_a_file_and_our_lines_to_the_terminal(
     assert captured.err == ""
     assert (tmp_path / "logs" / "ray.txt").read_text() == "chatter of a library\nand its warnings\n"
     assert (tmp_path / "logs" / "progress.txt").read_text().endswith(" our line\n")
-
-
-def test_provenance_names_code_versions_hardware_and_price() -> None:
-    found = launch.provenance(["study/run.py"], price([], Evaluation(), 1, None))
-    assert set(found) == {"commit", "versions", "hardware", "command", "predicted"}
-    assert found["versions"]["ray"] == ray.__version__

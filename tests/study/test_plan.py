@@ -20,18 +20,21 @@ def test_to_run_is_the_plan_minus_the_results_interrupted_first(status: list, re
 
 
 def test_price_of_nothing_is_nearly_nothing() -> None:
-    price = plan.price([], Evaluation(), slots=2, steps_per_second=None)
+    price = plan.price([], Evaluation(), slots=2, speed=plan.Speed(9.0))
     assert (price.trials, price.steps) == (0, 0)
     assert price.seconds == plan.START_SECONDS
 
 
 def test_price_halves_with_two_slots_and_says_where_its_speed_comes_from() -> None:
-    one = plan.price(CONFIGS, Evaluation(), slots=1, steps_per_second=10.0)
-    two = plan.price(CONFIGS, Evaluation(), slots=2, steps_per_second=10.0)
+    one = plan.price(CONFIGS, Evaluation(), slots=1, speed=plan.Speed(10.0, measured=True))
+    two = plan.price(CONFIGS, Evaluation(), slots=2, speed=plan.Speed(10.0))
+    assert one.seconds is not None
+    assert two.seconds is not None
     assert one.seconds - plan.START_SECONDS == pytest.approx(2 * (two.seconds - plan.START_SECONDS))
     assert one.seconds > 6 * 1700 / 10
-    assert "measured in this store" in str(one)
-    assert "assumed" in str(plan.price(CONFIGS, Evaluation(), 1, None))
+    assert "a speed measured in this store" in str(one)
+    assert "an assumed speed" in str(two)
+    assert "a time unknown until trials have run" in str(plan.price(CONFIGS, Evaluation(), 1, plan.Speed(None)))
     assert two.disk_bytes > 6 * plan.STORED_BYTES
 
 

@@ -5,11 +5,15 @@ import socket
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from study import run
+from study.config import StudyConfig
+from study.searches import cells
 from study.store import open_study
 from tests.study.commandline import TRIALS, Command
+from trainables.data.layout import write_dataset
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -37,9 +41,13 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--seeds", "0"], "seeds=0 is outside [1, 10000]"),
         (["--concurrency", "0"], "--concurrency=0 is outside"),
         (["--max-trials", "0"], "--max-trials=0 is outside"),
-        (["--address", "ray://head:10001"], "--address ray://head:10001 is a Ray client address"),
-        (["--address", "head"], "--address head is not host:port"),
+        (["--address", "ray://head:10001"], "Ray address ray://head:10001 is a Ray client address"),
+        (["--address", "head"], "Ray address head is not host:port"),
         (["--status", "nowhere"], "nowhere is no store"),
+        (["--seeds", "two"], "invalid int value: 'two'; --help lists the flags"),
+        (["--protocl", "paper"], "unrecognized arguments: --protocl paper"),
+        (["--dry-run", "--set", "dataset=dsprits"], "did you mean dsprites?"),
+        (["--trials-per-gpu", "8"], "--trials-per-gpu=8 on a machine without an NVIDIA GPU"),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +61,22 @@ def test_an_address_that_does_not_answer_is_refused(tmp_path: Path, capsys: pyte
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert "does not answer within 3 s" in refused(["--store", str(tmp_path / "s"), "--address", address], capsys)
+
+
+def test_an_address_in_the_environment_is_checked_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    assert "is a Ray client address" in refused(["--store", str(tmp_path / "s")], capsys)
+
+
+def test_images_that_the_network_does_not_take_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.random.default_rng(0).integers(0, 256, size=(40, 32, 32, 3), dtype=np.uint8)
+    classes = np.arange(40, dtype=np.uint8)[:, None]
+    write_dataset(tmp_path / "small.h5", "small", [images], classes, {"number": range(40)})
+    words = ["--store", str(tmp_path / "s"), "--set", f"dataset={tmp_path / 'small.h5'}", "--set", "precision=fp32"]
+    assert "images of 32 x 32 pixels do not fit the network" in refused(words, capsys)
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_store_that_cannot_be_written_is_refused(
@@ -187,5 +211,38 @@ def test_a_diverged_trial_is_a_result(command: Command) -> None:
     study = open_study(command.store)
     assert set(study.status().values()) == {"diverged"}
     assert code == 0, output
+    assert study.problems == []
     assert command.run("--set", "learning_rate=1", "--set", "gamma=1e9", "--set", "objective=capacity")[0] == 0
     assert set(open_study(command.store).attempts().values()) == {1}
+
+
+@pytest.mark.slow
+def test_an_address_without_ray_behind_it_is_refused(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # accepts and says nothing, as any other service might
+        code, output = command.run("--address", "auto")
+        assert code == 2, output
+        assert "no Ray cluster at address auto" in output
+        code, output = command.run("--address", f"127.0.0.1:{deaf.getsockname()[1]}")
+    assert code == 2, output
+    assert "no Ray cluster at address 127.0.0.1" in output
+
+
+@pytest.mark.slow
+def test_a_trial_that_raises_every_time_fails_alone_and_is_retried_on_demand(command: Command) -> None:
+    command.run("--max-trials", "1")
+    study = open_study(command.store)
+    victim = next(config.key() for config in cells(StudyConfig.from_json(study.plan[-1]["study"]))[1:])
+    (command.store / "checkpoints" / victim).write_bytes(b"no checkpoint")
+    code, output = command.run()
+    status = open_study(command.store).status()
+    assert code == 1, output
+    assert [key for key, state in status.items() if state != "finished"] == [victim]
+    assert status[victim] == "failed"
+    log = command.store / "logs" / f"{victim}.txt"
+    assert str(log) in output
+    assert f"checkpoint of trial {victim} cannot be read" in log.read_text()
+    assert open_study(command.store).attempts()[victim] == 3
+    (command.store / "checkpoints" / victim).unlink()
+    assert command.run()[0] == 1  # failed trials are not run again by themselves
+    assert command.run("--retry-failed")[0] == 0
+    assert open_study(command.store).status()[victim] == "finished"

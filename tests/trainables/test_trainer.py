@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainables import objectives, trainer
-from trainables.config import Evaluation, TrialConfig
+from trainables.config import ConfigError, Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
 from trainables.hardware import cpu_has_bf16
 from trainables.trainer import Tracking, Trainer
@@ -89,8 +89,10 @@ def test_a_finished_state_keeps_weights_only(tiny: Dataset) -> None:
 
 
 def test_another_trials_state_is_refused(tiny: Dataset) -> None:
-    with pytest.raises(ValueError, match="give its own"):
+    with pytest.raises(ConfigError, match="give its own"):
         make(tiny).load(make(tiny, gamma=11.0).state())
+    with pytest.raises(ConfigError, match="cannot be read"):
+        make(tiny).load(make(tiny).state()[:-100])
 
 
 def test_an_update_is_adam_on_the_objective_of_the_drawn_batch(tiny: Dataset) -> None:
@@ -152,6 +154,22 @@ def test_weights_that_are_not_finite_end_as_diverged(tiny: Dataset) -> None:
 
     run.update = spoil  # type: ignore[method-assign]
     assert run.run_to_report().diverged
+
+
+def test_posteriors_too_narrow_for_their_precision_end_as_diverged(tiny: Dataset) -> None:
+    run = make(tiny)
+    with torch.no_grad():
+        run.model.head.bias[10:] = -120.0
+    run.update = lambda: setattr(run, "step", run.step + 1) or torch.zeros(())  # type: ignore[method-assign]
+    assert run.run_to_report().diverged
+
+
+def test_without_a_ramp_there_is_nothing_to_track_and_no_ramps_end(tiny: Dataset) -> None:
+    rows = finish(make(tiny, ramp_steps=1))
+    assert [row["step"] for row in rows] == [2, 4, 6, 7]
+    assert [row["full"] for row in rows] == [False, False, False, True]
+    assert all(math.isnan(row["tracking"]) for row in rows)
+    assert "KL cannot follow" not in {row["verdict"] for row in rows}
 
 
 def test_tracking_averages_over_the_ramp_and_counts_a_report_once() -> None:

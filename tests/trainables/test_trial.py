@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import ray
 import torch
 
 from trainables.config import Evaluation, TrialConfig
-from trainables.data.dataset import open_dataset
+from trainables.data.dataset import DatasetError, open_dataset
 from trainables.trainer import Trainer
 from trainables.trial import ARRAYS, LOG, ROW, STATE, VAETrial
 
@@ -67,6 +68,28 @@ def test_a_trial_goes_on_from_the_shelf(tiny_path: Path, local_ray: None) -> Non
     expected = trainer.run_to_report()
     assert expected.arrays is not None
     np.testing.assert_array_equal(last[ARRAYS]["mean"], expected.arrays["mean"])
+
+
+def test_a_node_with_another_dataset_refuses_the_trial(tiny_path: Path, local_ray: None) -> None:
+    run = VAETrial({"trial": dataclasses.asdict(config(tiny_path))})
+    run.setup(run.config, dataclasses.asdict(EVALUATION), dataset_sha256="0" * 64)
+    with pytest.raises(DatasetError, match="is not the study's dataset"):
+        run.step()
+    run.setup(run.config, dataclasses.asdict(EVALUATION), dataset_sha256=open_dataset(tiny_path).sha256)
+    assert run.step()[ROW]["step"] == 2
+
+
+def test_what_a_failing_trial_has_printed_is_part_of_its_error(tiny_path: Path, local_ray: None) -> None:
+    run = trial({}, config(tiny_path))
+
+    def begin() -> None:
+        print("my last words")
+        raise RuntimeError("no")
+
+    run._begin = begin  # type: ignore[method-assign, assignment]
+    with pytest.raises(RuntimeError) as caught:
+        run.step()
+    assert "my last words" in caught.value.__notes__[0]
 
 
 def test_a_trial_trains_on_one_thread(tiny_path: Path, local_ray: None) -> None:

@@ -40,16 +40,25 @@ def locate(dataset: str) -> Path:
     Raises:
         DatasetError: No such name or file, a damaged official file, or no room in the cache.
     """
+    check_known(dataset)
     if dataset in RENDERED:
         return _made_once(cache_folder() / f"{dataset}.h5", RENDERED[dataset])
     path = Path(dataset).expanduser()
-    if not path.is_file():
-        raise DatasetError(
-            f"unknown dataset {dataset!r}: no name that we render and no file; {near(dataset, [*RENDERED])}"
-        )
     if is_official(path):
         return _made_once(cache_folder() / _converted_name(path), lambda target: convert_official(path, target))
     return path
+
+
+def check_known(dataset: str) -> None:
+    """Refuse what is neither a name that we render nor a file, without making anything.
+
+    Raises:
+        DatasetError: Naming the near names.
+    """
+    if dataset not in RENDERED and not Path(dataset).expanduser().is_file():
+        raise DatasetError(
+            f"unknown dataset {dataset!r}: no name that we render and no file; {near(dataset, [*RENDERED])}"
+        )
 
 
 def _converted_name(source: Path) -> str:

@@ -1,0 +1,97 @@
+"""What is checked and recorded before a study starts; without Ray and torch."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from study.store import StoreError
+from trainables.config import InputError
+
+PROBE_SECONDS = 3.0
+PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py", "pandas", "scipy", "scikit-learn")
+"""Those whose release may change a number; recorded with every run."""
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def gpus() -> int:
+    """NVIDIA GPUs of this machine, asked without loading torch."""
+    if not shutil.which("nvidia-smi"):
+        return 0
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+
+
+def check_address(address: str | None) -> None:
+    """Refuse a Ray address that is `ray://` or does not answer within `PROBE_SECONDS`; `ray.init` hangs for minutes.
+
+    Raises:
+        InputError: Naming the address and the remedy.
+    """
+    if address is None or address == "auto":
+        return
+    if "://" in address:
+        raise InputError(
+            f"Ray address {address} is a Ray client address; run the study on the head itself "
+            "(ray job submit) with --address auto"
+        )
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit() and 0 < int(port) < 65_536):
+        raise InputError(f"Ray address {address} is not host:port; give for example 10.0.0.1:6379, or auto")
+    try:
+        socket.create_connection((host, int(port)), PROBE_SECONDS).close()
+    except OSError as error:
+        raise InputError(
+            f"Ray address {address} does not answer within {PROBE_SECONDS:.0f} s ({error}); "
+            "check the address, or leave it out to run on this machine"
+        ) from None
+
+
+def check_disk(path: Path, needed: int) -> None:
+    """Refuse a plan that does not fit the disk.
+
+    Args:
+        path: Of the store, which need not exist yet.
+        needed: Bytes.
+
+    Raises:
+        StoreError: Naming what is needed, what is free and the remedy.
+    """
+    parent = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.exists(folder))
+    free = shutil.disk_usage(parent).free
+    if free < needed:
+        raise StoreError(
+            f"the plan needs {needed / 1e6:,.0f} MB and {parent} has {free / 1e6:,.0f} MB free; "
+            "free some, or use --store on another disk"
+        )
+
+
+def provenance(command: list[str], predicted: str) -> dict[str, Any]:
+    """What a reader needs to repeat the study: code, versions, hardware, command and predicted price."""
+    return {
+        "commit": _commit(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "hardware": {"host": platform.node(), "machine": platform.machine(), "cores": os.cpu_count()},
+        "command": " ".join(command),
+        "predicted": predicted,
+    }
+
+
+def _commit() -> str:
+    ask = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        told = subprocess.run(ask, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:  # no git here
+        return "unknown"
+    return told.stdout.strip() or "unknown"

@@ -1,0 +1,38 @@
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+from study import preflight
+
+
+def test_provenance_names_code_versions_hardware_and_price() -> None:
+    found = preflight.provenance(["study/run.py", "--seeds", "3"], "about 3 min")
+    assert set(found) == {"commit", "versions", "hardware", "command", "predicted"}
+    assert found["versions"]["ray"] == ray.__version__
+    assert found["command"] == "study/run.py --seeds 3"
+
+
+def test_a_machine_without_git_has_an_unknown_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*words: object, **options: object) -> None:
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(subprocess, "run", missing)
+    assert preflight.provenance([], "")["commit"] == "unknown"
+
+
+def test_gpus_are_counted_by_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight.shutil, "which", lambda name: None)
+    assert preflight.gpus() == 0
+    listed = "GPU 0: NVIDIA A (UUID: x)\nGPU 1: NVIDIA A (UUID: y)\n"
+    monkeypatch.setattr(preflight.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(subprocess, "run", lambda *words, **options: SimpleNamespace(stdout=listed))
+    assert preflight.gpus() == 2
+
+
+def test_the_disk_is_checked_where_the_store_will_be(tmp_path: Path) -> None:
+    preflight.check_disk(tmp_path / "not" / "yet" / "there", 1)
+    with pytest.raises(preflight.StoreError, match=r"the plan needs 1,000,000,000,000 MB and .* free some"):
+        preflight.check_disk(tmp_path / "not" / "yet", 10**18)
