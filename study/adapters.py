@@ -1,9 +1,11 @@
 """Tune's Searcher, Callback and Stopper, and the shelf actor: thin faces between Tune and the store."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -151,7 +153,7 @@ class StoreCallback(Callback):
         return key
 
     def _log_failure(self, key: str, trial: Trial) -> None:
-        self.store.append_log(key, f"{trial.get_error() or 'no traceback: the process has died'}\n")
+        self.store.append_log(key, f"{failure(trial)}\n")
 
 
 def config_of(trial: Trial) -> TrialConfig:
@@ -159,9 +161,17 @@ def config_of(trial: Trial) -> TrialConfig:
     return from_dict(TrialConfig, trial.config["trial"])
 
 
+def failure(trial: Trial) -> str:
+    """Traceback of a trial's last failed attempt, from Tune's own folder (`get_error` reads where it is synced to)."""
+    path = Path(trial.error_file) if trial.error_file else None
+    text = path.read_text() if path and path.exists() else "the process has died"
+    return text[max(0, text.rfind("Failure # ")) :].strip()
+
+
 def _last_line(trial: Trial) -> str:
-    lines = [line.strip() for line in str(trial.get_error() or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "the process has died"
+    """The line that names the exception."""
+    lines = failure(trial).splitlines()
+    return next((line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception|Exit)\b", line)), lines[-1])
 
 
 @ray.remote(num_cpus=0)

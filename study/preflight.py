@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,9 @@ def gpus() -> int:
 
 
 def check_address(address: str | None) -> None:
-    """Refuse a Ray address that is `ray://` or does not answer within `PROBE_SECONDS`; `ray.init` hangs for minutes.
+    """Refuse a Ray address that is `ray://` or does not speak gRPC within `PROBE_SECONDS`.
+
+    `ray.init` hangs for minutes where nobody answers, and where something else than Ray does.
 
     Raises:
         InputError: Naming the address and the remedy.
@@ -46,13 +47,16 @@ def check_address(address: str | None) -> None:
     host, _, port = address.rpartition(":")
     if not (host and port.isdigit() and 0 < int(port) < 65_536):
         raise InputError(f"Ray address {address} is not host:port; give for example 10.0.0.1:6379, or auto")
-    try:
-        socket.create_connection((host, int(port)), PROBE_SECONDS).close()
-    except OSError as error:
-        raise InputError(
-            f"Ray address {address} does not answer within {PROBE_SECONDS:.0f} s ({error}); "
-            "check the address, or leave it out to run on this machine"
-        ) from None
+    import grpc
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=PROBE_SECONDS)
+        except grpc.FutureTimeoutError:
+            raise InputError(
+                f"no Ray cluster answers at address {address} within {PROBE_SECONDS:.0f} s; "
+                "check the address, or leave it out to run on this machine"
+            ) from None
 
 
 def check_disk(path: Path, needed: int) -> None:

@@ -65,7 +65,8 @@ class VAETrial(tune.Trainable):
                 trainer = self.trainer = self.trainer or self._begin()
                 report = trainer.run_to_report()
         except Exception as error:
-            error.add_note(f"The trial had printed:\n{output.getvalue()}")
+            if output.getvalue():
+                error.add_note(f"The trial had printed:\n{output.getvalue()}")
             raise
         finally:
             faulthandler.cancel_dump_traceback_later()

@@ -16,8 +16,19 @@ from trainables.trial import ARRAYS, DIVERGED, LOG, ROW, STATE
 CONFIGS = [TrialConfig(objective="beta_vae", seed=seed, steps=4) for seed in range(2)]
 
 
-def tune_trial(config: TrialConfig, error: str | None = None) -> Any:
-    return SimpleNamespace(config={"trial": dataclasses.asdict(config)}, get_error=lambda: error)
+def tune_trial(config: TrialConfig, error_file: Path | None = None) -> Any:
+    return SimpleNamespace(config={"trial": dataclasses.asdict(config)}, error_file=error_file)
+
+
+@pytest.fixture
+def error_file(tmp_path: Path) -> Path:
+    """As Tune writes it: every failure is appended."""
+    path = tmp_path / "error.txt"
+    path.write_text(
+        "Failure # 1 (occurred at 12:00)\nray::train()\nKeyError: old\n"
+        "Failure # 2 (occurred at 12:01)\nray::train()\n  File x\nValueError: no\nThe trial had printed:\nhello\n"
+    )
+    return path
 
 
 @pytest.fixture
@@ -70,9 +81,9 @@ def test_a_report_is_stored_and_taken_out_of_tunes_copy(store: Store) -> None:
     assert store.log_path(key).read_text() == "hello\n"
 
 
-def test_a_trials_life_of_retry_and_end(store: Store) -> None:
+def test_a_trials_life_of_retry_and_end(store: Store, error_file: Path) -> None:
     watch, shown = callback(store)
-    trial, key = tune_trial(CONFIGS[0], "Traceback\nValueError: no"), CONFIGS[0].key()
+    trial, key = tune_trial(CONFIGS[0], error_file), CONFIGS[0].key()
     watch.on_trial_start(0, [], trial)
     watch.on_trial_recover(0, [], trial)
     watch.on_trial_start(0, [], trial)
@@ -82,14 +93,15 @@ def test_a_trials_life_of_retry_and_end(store: Store) -> None:
     assert events["kind"].tolist() == ["started", "retried", "started", "finished"]
     assert events["attempt"].tolist() == [1, 1, 2, 2]
     assert events["detail"].tolist()[1] == "ValueError: no"
-    assert "Traceback" in store.log_path(key).read_text()
+    assert store.log_path(key).read_text().startswith("Failure # 2")
+    assert "KeyError" not in store.log_path(key).read_text()
     assert watch.stop.running == set()
     assert shown == []
 
 
-def test_failed_diverged_and_interrupted_are_told_apart(store: Store) -> None:
+def test_failed_diverged_and_interrupted_are_told_apart(store: Store, error_file: Path) -> None:
     watch, shown = callback(store)
-    failing, diverging = tune_trial(CONFIGS[0], "ValueError: no"), tune_trial(CONFIGS[1])
+    failing, diverging = tune_trial(CONFIGS[0], error_file), tune_trial(CONFIGS[1])
     watch.on_trial_start(0, [], failing)
     watch.on_trial_error(0, [], failing)
     watch.on_trial_start(0, [], diverging)
@@ -97,7 +109,7 @@ def test_failed_diverged_and_interrupted_are_told_apart(store: Store) -> None:
     watch.on_trial_complete(0, [], diverging)
     status = open_study(store.path).status()
     assert status == {CONFIGS[0].key(): "failed", CONFIGS[1].key(): "diverged"}
-    assert str(store.log_path(CONFIGS[0].key())) in shown[0]
+    assert shown == [f"trial {CONFIGS[0].key()} failed: ValueError: no; see {store.log_path(CONFIGS[0].key())}"]
     watch.on_trial_start(0, [], failing)
     watch.on_trial_complete(0, [], failing)
     assert open_study(store.path).status()[CONFIGS[0].key()] == "interrupted"

@@ -36,6 +36,15 @@ def test_a_cluster_with_nothing_to_run_on_is_refused(monkeypatch: pytest.MonkeyP
         launch._resources(Launch(cores=2))
 
 
+def test_an_address_without_a_cluster_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**options: object) -> None:
+        raise ConnectionError("Could not find any running Ray instance.\nMore lines.")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match=r"no Ray cluster at address auto \(Could not find .* instance\.\); start one"):
+        launch._start_ray(Launch(cores=2, address="auto"))
+
+
 def test_the_flags_of_cluster_yaml_use_every_machine_that_may_join() -> None:
     root = Path(__file__).parents[2]
     text = (root / "cluster.yaml").read_text()

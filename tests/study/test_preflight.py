@@ -36,3 +36,9 @@ def test_the_disk_is_checked_where_the_store_will_be(tmp_path: Path) -> None:
     preflight.check_disk(tmp_path / "not" / "yet" / "there", 1)
     with pytest.raises(preflight.StoreError, match=r"the plan needs 1,000,000,000,000 MB and .* free some"):
         preflight.check_disk(tmp_path / "not" / "yet", 10**18)
+
+
+def test_the_address_of_a_real_cluster_passes(local_ray: None) -> None:
+    preflight.check_address(ray.get_runtime_context().gcs_address)
+    preflight.check_address("auto")
+    preflight.check_address(None)

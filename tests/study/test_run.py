@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 
 from study import run
 from study.config import StudyConfig
 from study.searches import cells
-from study.store import open_study
+from study.store import compare, open_study
 from tests.study.commandline import TRIALS, Command
 from trainables.data.layout import write_dataset
 
@@ -56,11 +57,18 @@ def test_bad_input_is_one_line(words: list[str], said: str, tmp_path: Path, caps
     assert not store.exists()
 
 
-def test_an_address_that_does_not_answer_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.socket() as taken:  # bound and not listening: nobody else will answer here either
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert "does not answer within 3 s" in refused(["--store", str(tmp_path / "s"), "--address", address], capsys)
+@pytest.mark.parametrize("listens", [False, True], ids=["nobody", "something else"])
+def test_an_address_without_ray_behind_it_is_refused(
+    listens: bool, tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as other:  # bound, so that nobody else answers here
+        other.bind(("127.0.0.1", 0))
+        if listens:  # accepts and says nothing, as any other service might
+            other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        words = ["--store", str(tmp_path / "s"), "--set", f"dataset={tiny_path}", "--address", address]
+        assert f"no Ray cluster answers at address {address} within 3 s" in refused(words, capsys)
+    assert not (tmp_path / "s").exists()
 
 
 def test_an_address_in_the_environment_is_checked_too(
@@ -217,14 +225,13 @@ def test_a_diverged_trial_is_a_result(command: Command) -> None:
 
 
 @pytest.mark.slow
-def test_an_address_without_ray_behind_it_is_refused(command: Command) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as deaf:  # accepts and says nothing, as any other service might
-        code, output = command.run("--address", "auto")
-        assert code == 2, output
-        assert "no Ray cluster at address auto" in output
-        code, output = command.run("--address", f"127.0.0.1:{deaf.getsockname()[1]}")
-    assert code == 2, output
-    assert "no Ray cluster at address 127.0.0.1" in output
+def test_a_running_cluster_is_used_and_left_running(
+    command: Command, uninterrupted: tuple[Path, str], local_ray: None
+) -> None:
+    code, output = command.run("--address", ray.get_runtime_context().gcs_address)
+    assert code == 0, output
+    assert compare(command.store, uninterrupted[0]) == []
+    assert ray.cluster_resources()["CPU"] == 2
 
 
 @pytest.mark.slow

@@ -104,3 +104,16 @@ def test_shapes_look_as_they_are_called() -> None:
 def test_rendering_again_gives_the_same_bytes(tiny: Dataset, tmp_path: Path) -> None:
     render_dsprites(tmp_path / "again.h5", scales=2, orientations=4, positions=8)
     assert open_dataset(tmp_path / "again.h5").sha256 == tiny.sha256
+
+
+@pytest.mark.slow
+def test_the_whole_dataset(tmp_path: Path):
+    path = tmp_path / "dsprites.h5"
+    render_dsprites(path)
+    dataset = open_dataset(path)
+    assert len(dataset.images) == 737_280
+    assert path.stat().st_size < 400e6
+    assert dataset.entropy == pytest.approx(13.4664, abs=1e-3)
+    assert dataset.constant_loss == pytest.approx(556.33, abs=0.1)
+    assert len(dataset.held_out_rows) / 737_280 == pytest.approx(0.1, abs=0.002)
+    assert dataset.sha256.startswith("c073014da373")  # the same images on every machine, or keys would lie
