@@ -28,7 +28,7 @@ def tradeoff(axes: Axes, finished: pd.DataFrame, rows: list[Setting], score: str
         informative = group.query("verdict != 'not informative'")
         silent = group.query("verdict == 'not informative'")
         axes.scatter(informative["recon"], informative[score], s=22, color=colour, alpha=0.35)
-        axes.scatter(silent["recon"], silent[score], s=30, color=colour, alpha=0.5, marker="x")
+        axes.scatter(silent["recon"], silent[score], s=30, color=colour, marker="x", zorder=4)
     for row in rows:
         recon, disentangled = row.estimates["recon"], row.estimates[score]
         if not (recon.values and disentangled.values):

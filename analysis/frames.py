@@ -13,7 +13,11 @@ READ_BY = {"beta": ("beta",), "capacity": ("gamma", "capacity_max", "capacity_st
 """Config fields that only one family reads."""
 LEADING = {"beta": "beta", "capacity": "capacity_max"}
 """The field that orders a family."""
-SETTING_FIELDS = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in SEED_FIELDS]
+SETTING_FIELDS = [
+    field.name
+    for field in dataclasses.fields(TrialConfig)
+    if field.name not in (*SEED_FIELDS, "dataset")  # one dataset a study, wherever its file was
+]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,11 @@ def main(words: list[str]) -> int:
     print("both values of two seeds, or the 95 % interval of three and more.")
     if frames.study.identity["protocol"] == "laptop":
         print(LAPTOP_CLAIM)
-    print(f"figure: {write_figure(frames, rows)}")
+    try:
+        print(f"figure: {write_figure(frames, rows)}")
+    except OSError as error:
+        print(f"error: the figure cannot be written ({error}); free {path / 'report'}", file=sys.stderr)
+        return 2
     return 0
 
 
@@ -67,7 +71,7 @@ def write_figure(frames: Frames, rows: list[tradeoff.Setting]) -> Path:
     seeds = finished["seed"].nunique()
     figure.supxlabel(
         f"{study.path.name}: {len(finished)} trials, {finished['setting'].nunique()} settings, {seeds} seeds, "
-        f"n = {study.identity['probe_rows']:,} held-out images",
+        f"n = {max(finished['probe_rows']):,.0f} held-out images",
         fontsize=8,
         color="grey",
     )

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,11 +80,11 @@ class StudyConfig:
         check_range("seeds", self.seeds, 1, 10_000)
         if self.seeds is not None and "seed" in self.pinned:
             raise ConfigError(
-                f"seeds={self.seeds} and seed={self.pinned['seed']} both choose the replicates; give one of them"
+                f"seeds={self.seeds} and seed={_listed(self.pinned['seed'])} both choose the replicates; give one"
             )
         for name in ("precision", "dataset"):
             if len(self.pinned.get(name, ())) > 1:
-                raise ConfigError(f"{name}={self.pinned[name]} differs inside one study; run a study for each")
+                raise ConfigError(f"{name}={_listed(self.pinned[name])} differs inside one study; run a study for each")
 
     @property
     def replicate_seeds(self) -> tuple[int, ...]:
@@ -103,11 +102,12 @@ class StudyConfig:
         return self.pinned.get("dataset", (PROTOCOLS[self.protocol].trial.dataset,))[0]
 
     def settled(self, precision: str, report_every: int) -> "StudyConfig":
-        """The same study with what nobody has chosen yet, and with its dataset's whole path."""
-        pinned = {"precision": (precision,), **self.pinned}
-        if os.path.exists(self.dataset):
-            pinned["dataset"] = (os.path.abspath(self.dataset),)  # workers may run in another folder
-        return dataclasses.replace(self, pinned=pinned, measured={"report_every": report_every, **self.measured})
+        """The same study with what nobody has chosen yet."""
+        return dataclasses.replace(
+            self,
+            pinned={"precision": (precision,), **self.pinned},
+            measured={"report_every": report_every, **self.measured},
+        )
 
     def identity(self, dataset_sha256: str) -> dict[str, Any]:
         """What two runs must share for their trials to be comparable, and to live in one store."""
@@ -143,6 +143,10 @@ class StudyConfig:
     def hash(self) -> str:
         """Twelve hex digits of the study's content."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    return ",".join(map(str, values))
 
 
 @dataclass(frozen=True)

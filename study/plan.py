@@ -85,9 +85,9 @@ def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, speed:
     for config in configs:
         full = 2 if config.objective == "capacity" else 1
         reports = config.steps / evaluation.report_every
-        cost += config.steps * config.batch_size / 64
+        cost += config.steps if speed.measured else config.steps * config.batch_size / 64
         cost += full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
-        cost += reports * evaluation.report_rows / 1000 * STEPS_PER_1K_REPORT
+        cost += reports * min(evaluation.report_rows, evaluation.probe_rows) / 1000 * STEPS_PER_1K_REPORT
     rate = speed.steps_per_second
     busy = min(slots, len(configs)) or 1
     return Price(

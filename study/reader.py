@@ -30,6 +30,17 @@ class Study:
         self.plan: list[dict[str, Any]] = described["plan"]
         self.provenance: list[dict[str, Any]] = described["provenance"]
 
+    def check_identity(self, identity: dict[str, Any]) -> None:
+        """Refuse to mix trials that are not comparable.
+
+        Raises:
+            StoreError: Naming what differs.
+        """
+        names = [name for name in {**self.identity, **identity} if self.identity.get(name) != identity.get(name)]
+        if names:
+            diff = ", ".join(f"{name} was {self.identity.get(name)}, now {identity.get(name)}" for name in names)
+            raise StoreError(f"store {self.path} holds another study: {diff}; use another --store or the same settings")
+
     @property
     def problems(self) -> list[str]:
         """One sentence about each file that cannot be read."""
@@ -56,9 +67,18 @@ class Study:
         return {key: from_dict(TrialConfig, json.loads(detail)) for key, detail in details.items()}
 
     def status(self) -> dict[str, str]:
-        """Of every trial that was ever started: finished, diverged, failed, stopped, interrupted or running."""
-        events = self.events()
-        return {key: STATUS.get(str(kind), str(kind)) for key, kind in zip(events["key"], events["kind"], strict=True)}
+        """Of every trial that was ever started: finished, diverged, failed, stopped, interrupted or running.
+
+        A finished trial that has lost its last row, its arrays or its weights counts as interrupted.
+        """
+        events, configs, steps = self.events(), self.configs(), self.steps()
+        kinds = zip(events["key"], events["kind"], strict=True)
+        status = {key: STATUS.get(str(kind), str(kind)) for key, kind in kinds}
+        for key in [key for key, state in status.items() if state == "finished"]:
+            kept = (self.path / "arrays" / f"{key}.h5").exists() and (self.path / "checkpoints" / key).exists()
+            if not kept or key not in configs or steps.get(key) != configs[key].steps:
+                status[key] = "interrupted"
+        return status
 
     def attempts(self) -> dict[str, int]:
         """How often each trial was started."""
@@ -94,7 +114,7 @@ class Study:
         """
         path = self.path / "arrays" / f"{key}.h5"
         if not path.exists():
-            raise StoreError(f"store {self.path} has no arrays of trial {key}; only finished trials have")
+            raise StoreError(f"store {self.path} has no arrays of trial {key}; run the study again to make them")
         with h5py.File(path) as file:
             return {str(name): np.asarray(file[str(name)]) for name in file}
 

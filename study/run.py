@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 trials (or the report) failed, 2 bad input, 3 trials left 
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import time
@@ -17,9 +18,9 @@ from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_
 from study.preflight import check_address, check_disk, cores, gpus, provenance
 from study.progress import snapshot
 from study.searches import SEARCHES, cells
-from study.store import Store, Study, open_study
+from study.store import Store, StoreError, Study, open_study
 from trainables.config import InputError, check_image_shape, check_range, read_settings
-from trainables.data.cache import check_known, locate
+from trainables.data.cache import RENDERED, check_known, locate
 from trainables.data.dataset import open_dataset
 from trainables.hardware import cpu_has_bf16, require_precision
 
@@ -36,6 +37,13 @@ class Flags(argparse.ArgumentParser):
         raise InputError(f"{message}; --help lists the flags")
 
 
+def a_path(word: str) -> Path:
+    """A path from the command line; an empty word, often an unset variable, is none."""
+    if not word.strip():
+        raise argparse.ArgumentTypeError("the path is empty; give a folder")
+    return Path(word)
+
+
 def parser() -> argparse.ArgumentParser:
     """Every flag of the command."""
     flags = Flags(
@@ -46,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     flags.add_argument("--search", default="capacity_grid", help="which trials (--list)")
     flags.add_argument("--protocol", default="laptop", help="laptop (minutes on 2 cores) or paper (GPU days)")
-    flags.add_argument("--store", type=Path, help="default: results/<search>-<protocol>")
+    flags.add_argument("--store", type=a_path, help="default: results/<search>-<protocol>")
     flags.add_argument("--seeds", type=int, help="replicates of each setting")
     flags.add_argument("--max-trials", type=int, metavar="N", help="train at most N trials now")
     flags.add_argument("--concurrency", type=int, metavar="N", help="trials at a time (default: one a core)")
@@ -57,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--retry-failed", action="store_true", help="also train again what failed")
     flags.add_argument("--dry-run", action="store_true", help="print the plan and its price, start nothing")
     flags.add_argument("--list", action="store_true", help="print the searches and their price")
-    flags.add_argument("--status", type=Path, metavar="STORE", help="print where a study stands")
+    flags.add_argument("--status", type=a_path, metavar="STORE", help="print where a study stands")
     return flags
 
 
@@ -74,7 +82,12 @@ def main(words: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # before the study's own handlers are in place, or after
+        print("stopped; the same command continues", file=sys.stderr)
         return 130
+    except SystemExit as ended:  # Ray's own handler of SIGTERM, while Ray starts
+        if ended.code == signal.SIGTERM:
+            return 128 + signal.SIGTERM
+        raise
 
 
 def list_searches() -> int:
@@ -112,6 +125,11 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     for name, low in (("max_trials", 1), ("concurrency", 1), ("trials_per_gpu", 1)):
         check_range(f"--{name.replace('_', '-')}", getattr(arguments, name), low, 100_000)
     trial, measured = read_settings(arguments.set)
+    if "dataset" in trial:  # workers may run in another folder; a name that we render is no path
+        paths = [os.path.abspath(name) if os.path.exists(name) else name for name in trial["dataset"]]
+        trial["dataset"] = [
+            name if name in RENDERED else path for name, path in zip(trial["dataset"], paths, strict=True)
+        ]
     study = StudyConfig(
         search=arguments.search,
         protocol=arguments.protocol,
@@ -120,9 +138,14 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         measured=measured,
     )
     path = arguments.store or Path("results") / f"{study.search}-{study.protocol}"
+    if os.path.exists(path) and not path.is_dir():
+        raise StoreError(f"store {path} is a file; give a folder with --store")
     existing = open_study(path) if os.path.exists(path / "study.json") else None
     where = launch_of(arguments)
+    check_address(where.address)
     study = settled(study, existing, where)
+    if existing:
+        existing.check_identity(study.identity(existing.identity.get("dataset", "")))
     plan = cells(study)
     check_known(study.dataset)
     pending = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)[: arguments.max_trials]
@@ -137,7 +160,6 @@ def start(
     arguments: argparse.Namespace, command: list[str], study: StudyConfig, path: Path, where: Launch, predicted: str
 ) -> int:
     """Open the store and hand over to Ray, which is imported only here."""
-    check_address(where.address)
     if not where.address:
         require_precision(study.pinned["precision"][0], on_gpu=where.gpus > 0)
     dataset = open_dataset(locate(study.dataset))
@@ -173,7 +195,8 @@ def launch_of(arguments: argparse.Namespace) -> Launch:
 def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyConfig:
     """The study with `auto` settings resolved: once, when the study is created, and then as its store says."""
     if existing:
-        return study.settled(existing.identity["precision"], existing.identity["report_every"])
+        settings = existing.identity
+        return study.settled(settings.get("precision", "fp32"), settings.get("report_every", 1))
     precision = "bf16" if cpu_has_bf16() or where.gpus else "fp32"
     thinned = report_sparingly(study.evaluation, where.slots, ASSUMED_STEPS_PER_SECOND["gpu"])
     return study.settled(precision, thinned.report_every)

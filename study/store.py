@@ -74,10 +74,10 @@ class Store:
         if not (self.path / "study.json").exists():
             self._describe({"identity": identity, "plan": [], "provenance": []})
         described = description(self.path)
-        if diff := _difference(described["identity"], identity):
-            raise StoreError(f"store {self.path} holds another study: {diff}; use another --store or the same settings")
-        if problems := open_study(self.path).problems:
-            raise StoreError(f"{problems[0]}; move it away to train again what it held")
+        study = open_study(self.path)
+        study.check_identity(identity)
+        if problems := study.problems:
+            raise StoreError(f"{problems[0]}; move it away, and what it held of a trial's end is made again")
         if described["provenance"]:
             before = described["provenance"][-1]
             for name in ("commit", "versions", "hardware"):
@@ -177,11 +177,6 @@ class Store:
                 pictures = array.dtype == np.uint8 and array.ndim > 2  # mostly black: they shrink tenfold
                 file.create_dataset(name, data=array, compression="gzip" if pictures else None)
         os.replace(aside, path)
-
-
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return ", ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in names)
 
 
 def _write_aside(path: Path, content: bytes) -> None:

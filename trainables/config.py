@@ -261,6 +261,8 @@ def read_settings(texts: list[str]) -> tuple[dict[str, list[Any]], dict[str, Any
         if not (equals and name and words):
             raise ConfigError(f"--set {text!r} is not of the form key=value; write for example --set gamma=30")
         check_choice("key", name, field_names(TrialConfig) + field_names(Evaluation))
+        if name in trial or name in evaluation:
+            raise ConfigError(f"{name} is set twice; give several values as --set {name}=VALUE,VALUE")
         if name in field_names(TrialConfig):
             trial[name] = [_parse(TrialConfig, name, word.strip()) for word in words.split(",")]
         else:
@@ -277,7 +279,7 @@ def _parse(kind: type[Any], name: str, word: str) -> Any:
     try:
         return float(word) if kinds is float else int(word)
     except ValueError:
-        raise ConfigError(f"{name}={word!r} is not a number; give a value of type {kind_name(kinds)}") from None
+        raise ConfigError(f"{name}={word!r} is not of type {kind_name(kinds)}; give one such value") from None
 
 
 def field_names(kind: type[TrialConfig] | type[Evaluation]) -> list[str]:

@@ -88,6 +88,7 @@ class Evaluator:
         recon_train, _, _ = self._pass(model, self.train_rows, self.train_noise)
         active = audit.active_latents(info.kl, info.info)
         row |= {
+            "probe_rows": len(self.probe),
             "recon_mean": recon_mean,
             "recon_train": recon_train.mean().item(),
             "mse": mse,

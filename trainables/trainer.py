@@ -134,8 +134,13 @@ class Trainer:
         """
         try:  # to the CPU, where Adam keeps its step count; the parameters' copies follow their device
             loaded = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+            if not (isinstance(loaded, dict) and "config" in loaded):
+                raise TypeError("it holds no trial")
         except Exception as error:
-            raise ConfigError(f"checkpoint of trial {self.config.key()} cannot be read ({error}); delete it") from error
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise ConfigError(
+                f"checkpoint of trial {self.config.key()} cannot be read ({reason}); give its own"
+            ) from error
         key = from_dict(TrialConfig, loaded["config"]).key()
         if key != self.config.key():
             raise ConfigError(f"checkpoint of trial {key} given to trial {self.config.key()}; give its own")
@@ -212,7 +217,7 @@ def main(words: list[str]) -> int:
     """Train one model from the command line; rows go to standard output.
 
     Returns:
-        0 done, 1 diverged, 2 bad input.
+        0 done, 1 diverged, 2 bad input, 130 Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="python -m trainables.trainer", description="Train one model.")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any trial setting")
@@ -225,23 +230,30 @@ def main(words: list[str]) -> int:
             raise InputError(f"{several[0]} has several values; give one, or search with study/run.py")
         config = TrialConfig(**{name: values[0] for name, values in trial.items()})
         trainer = Trainer(config, Evaluation(**measured), open_dataset(locate(config.dataset)))
-        if arguments.checkpoint and not os.access(arguments.checkpoint.absolute().parent, os.W_OK):
-            raise InputError(f"--checkpoint {arguments.checkpoint} cannot be written; give a path in a writable folder")
-        if arguments.checkpoint and arguments.checkpoint.exists():
-            trainer.load(arguments.checkpoint.read_bytes())
+        path = arguments.checkpoint
+        if path and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
+            raise InputError(f"--checkpoint {path} cannot be written; give a file in a writable folder")
+        if path and path.exists():
+            trainer.load(path.read_bytes())
+        return _train(trainer, path)
     except InputError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _train(trainer: Trainer, checkpoint: Path | None) -> int:
     while True:
         report = trainer.run_to_report()
         if report.diverged:
             print(f"diverged before step {trainer.step}: the loss is not finite", file=sys.stderr)
             return 1
         print(_line(report.row), flush=True)
-        if arguments.checkpoint:
-            aside = arguments.checkpoint.with_suffix(".aside")
+        if checkpoint:
+            aside = checkpoint.with_name(f"{checkpoint.name}.aside")
             aside.write_bytes(trainer.state())
-            os.replace(aside, arguments.checkpoint)
+            os.replace(aside, checkpoint)
         if report.done:
             return 0
 

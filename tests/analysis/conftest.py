@@ -17,6 +17,7 @@ def final_row(config, recon: float, score: float, verdict: str = "fine") -> dict
         "step": config.steps,
         "full": True,
         "done": True,
+        "probe_rows": 10_000,
         "recon": recon,
         "kl": 10.0,
         "mig": score,

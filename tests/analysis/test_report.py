@@ -24,6 +24,16 @@ def test_the_report_prints_the_table_and_writes_the_figure(
     assert (store / "report" / "tradeoff.pdf").exists()
 
 
+def test_a_figure_that_cannot_be_written_is_one_line(
+    fake_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "study"
+    shutil.copytree(fake_study, store, ignore=shutil.ignore_patterns("report"))
+    (store / "report").write_text("")
+    assert report.main([str(store)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 def test_a_study_without_finished_trials_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Store.open(tmp_path / "s", {"protocol": "laptop"}, {}):
         pass

@@ -13,10 +13,10 @@ import pytest
 from study.store import open_study
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = (
-    "steps=24", "ramp_steps=12", "batch_size=4", "report_every=3", "probe_rows=60", "report_rows=30",
-    "capacity_max=2", "beta=1,4", "precision=fp32",
-)  # fmt: skip
+SETTINGS = {
+    "steps": "24", "ramp_steps": "12", "batch_size": "4", "report_every": "3", "probe_rows": "60", "report_rows": "30",
+    "capacity_max": "2", "beta": "1,4", "precision": "fp32",
+}  # fmt: skip
 TRIALS, REPORTS = 6, 48
 """Two beta settings and one capacity setting, two seeds each; eight reports a trial."""
 
@@ -28,10 +28,11 @@ class Command:
         self.dataset, self.store = dataset, store
         self.processes: list[subprocess.Popen[str]] = []
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that a signal reaches all of it, as from a terminal."""
-        settings = [word for setting in (f"dataset={self.dataset}", *SETTINGS) for word in ("--set", setting)]
-        command = [sys.executable, "study/run.py", "--store", str(self.store), "--concurrency", "2", *settings, *words]
+        settings = {"dataset": self.dataset, **SETTINGS, **changes}
+        flags = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+        command = [sys.executable, "study/run.py", "--store", str(self.store), "--concurrency", "2", *flags, *words]
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -44,9 +45,9 @@ class Command:
         self.processes.append(process)
         return process
 
-    def run(self, *words: str) -> tuple[int, str]:
+    def run(self, *words: str, **changes: str) -> tuple[int, str]:
         """Run it to its end: exit code and what it printed."""
-        process = self.start(*words)
+        process = self.start(*words, **changes)
         output, _ = process.communicate(timeout=180)
         return process.returncode, output
 

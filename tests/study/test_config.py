@@ -1,6 +1,4 @@
-import os
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -71,10 +69,9 @@ def test_identity_changes_with_what_makes_trials_incomparable() -> None:
     assert wider.identity("abc") == identity
 
 
-def test_settling_chooses_only_what_nobody_has_chosen(tmp_path: Path) -> None:
-    (tmp_path / "data.h5").write_text("")
-    free = StudyConfig(pinned={"dataset": (os.path.relpath(tmp_path / "data.h5"),)}).settled("bf16", 300)
-    assert free.pinned == {"precision": ("bf16",), "dataset": (str(tmp_path / "data.h5"),)}
+def test_settling_chooses_only_what_nobody_has_chosen() -> None:
+    free = StudyConfig().settled("bf16", 300)
+    assert free.pinned == {"precision": ("bf16",)}
     assert free.evaluation.report_every == 300
     chosen = StudyConfig(pinned={"precision": ("fp32",)}, measured={"report_every": 7}).settled("bf16", 300)
     assert chosen.pinned == {"precision": ("fp32",)}

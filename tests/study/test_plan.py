@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,14 @@ def test_price_halves_with_two_slots_and_says_where_its_speed_comes_from() -> No
     assert "an assumed speed" in str(two)
     assert "a time unknown until trials have run" in str(plan.price(CONFIGS, Evaluation(), 1, plan.Speed(None)))
     assert two.disk_bytes > 6 * plan.STORED_BYTES
+
+
+def test_a_measured_speed_is_of_the_studys_own_batches() -> None:
+    small = [dataclasses.replace(config, batch_size=4) for config in CONFIGS]
+    prices = [plan.price(some, Evaluation(), 2, plan.Speed(10.0, measured=True)) for some in (CONFIGS, small)]
+    assert prices[0].seconds == prices[1].seconds
+    assumed = [plan.price(some, Evaluation(), 2, plan.Speed(10.0)).seconds for some in (CONFIGS, small)]
+    assert (assumed[0] or 0) > 2 * (assumed[1] or 0)
 
 
 def test_reports_are_thinned_only_above_the_limit() -> None:

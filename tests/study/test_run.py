@@ -6,6 +6,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import ray
 
@@ -34,7 +35,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--protocol", "labtop"], "unknown protocol 'labtop'; did you mean laptop?"),
         (["--set", "gama=3"], "unknown key 'gama'; did you mean gamma"),
         (["--set", "gamma=-1"], "gamma=-1.0 is outside [0.0, 1000000000.0]"),
-        (["--set", "beta=big"], "beta='big' is not a number"),
+        (["--set", "beta=big"], "beta='big' is not of type float"),
         (["--set", "capacity_max=-2"], "capacity_max=-2.0 is outside"),
         (["--set", "steps=0"], "steps=0 is outside"),
         (["--set", "ramp_steps=2000"], "ramp_steps=2000 exceeds steps=1700; lower it or raise steps"),
@@ -48,6 +49,9 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--seeds", "two"], "invalid int value: 'two'; --help lists the flags"),
         (["--protocl", "paper"], "unrecognized arguments: --protocl paper"),
         (["--dry-run", "--set", "dataset=dsprits"], "did you mean dsprites?"),
+        (["--status", ""], "the path is empty; give a folder"),
+        (["--set", "gamma=1", "--set", "gamma=2"], "gamma is set twice"),
+        (["--dry-run", "--address", "ray://x:1"], "Ray address ray://x:1 is a Ray client address"),
         (["--trials-per-gpu", "8"], "--trials-per-gpu=8 on a machine without an NVIDIA GPU"),
     ],
 )
@@ -93,6 +97,23 @@ def test_a_store_that_cannot_be_written_is_refused(
     (tmp_path / "file").write_text("")
     words = ["--store", str(tmp_path / "file" / "store"), "--set", f"dataset={tiny_path}", "--set", "precision=fp32"]
     assert "cannot be written" in refused(words, capsys)
+
+
+def test_a_dry_run_refuses_what_a_run_would(
+    uninterrupted: tuple[Path, str], tiny_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "is a file" in refused(["--dry-run", "--store", str(tiny_path)], capsys)
+    words = ["--dry-run", "--store", str(uninterrupted[0]), "--set", "eval_seed=3"]
+    assert "holds another study" in refused(words, capsys)
+
+
+def test_a_name_that_we_render_is_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dsprites").mkdir()
+    assert run.main(["--dry-run", "--set", "dataset=dsprites"]) == 0
+    assert "12 trials" in capsys.readouterr().out
 
 
 def test_a_full_disk_is_refused(
@@ -145,7 +166,7 @@ def test_the_same_command_again_trains_nothing(uninterrupted: tuple[Path, str], 
 
 def test_another_identity_is_refused_with_the_difference(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
     command = Command(tiny_path, uninterrupted[0])
-    code, output = command.run("--set", "eval_seed=1", "--set", "probe_rows=50")
+    code, output = command.run(eval_seed="1", probe_rows="50")
     command.end()
     assert code == 2
     assert "holds another study: eval_seed was 0, now 1, probe_rows was 60, now 50" in output
@@ -196,13 +217,48 @@ def test_more_seeds_and_a_wider_grid_extend_the_study(
     shutil.copytree(uninterrupted[0], store)
     before = open_study(store).attempts()
     command = Command(tiny_path, store)
-    code, output = command.run("--seeds", "3", "--set", "capacity_max=2,3")
+    code, output = command.run("--seeds", "3", capacity_max="2,3")
     command.end()
     study = open_study(store)
     assert code == 0, output
     assert len(study.status()) == 12
     assert {key: study.attempts()[key] for key in before} == before
     assert [json.loads(entry["study"])["seeds"] for entry in study.plan] == [None, 3]
+
+
+@pytest.mark.slow
+def test_what_was_deleted_of_a_finished_trial_is_made_again(
+    uninterrupted: tuple[Path, str], tiny_path: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(uninterrupted[0], store)
+    first, second, *_ = sorted(open_study(store).status())
+    (store / "arrays" / f"{first}.h5").unlink()
+    (store / "checkpoints" / second).unlink()
+    status = open_study(store).status()
+    assert {key for key, state in status.items() if state == "interrupted"} == {first, second}
+    command = Command(tiny_path, store)
+    code, output = command.run()
+    command.end()
+    assert code == 0, output
+    assert compare(store, uninterrupted[0]) == []
+
+
+@pytest.mark.slow
+def test_without_its_rows_a_finished_study_makes_its_ends_again(
+    uninterrupted: tuple[Path, str], tiny_path: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(uninterrupted[0], store)
+    shutil.rmtree(store / "rows")
+    command = Command(tiny_path, store)
+    code, output = command.run()
+    command.end()
+    assert code == 0, output
+    assert set(open_study(store).status().values()) == {"finished"}
+    ends = open_study(uninterrupted[0]).rows().query("done")[["key", "recon", "tracking"]].reset_index(drop=True)
+    again = open_study(store).rows()[["key", "recon", "tracking"]]
+    pd.testing.assert_frame_equal(pd.DataFrame(again), pd.DataFrame(ends))
 
 
 @pytest.mark.slow
@@ -215,12 +271,12 @@ def test_max_trials_leaves_the_rest_for_the_next_command(command: Command) -> No
 
 @pytest.mark.slow
 def test_a_diverged_trial_is_a_result(command: Command) -> None:
-    code, output = command.run("--set", "learning_rate=1", "--set", "gamma=1e9", "--set", "objective=capacity")
+    code, output = command.run(learning_rate="1", gamma="1e9", objective="capacity")
     study = open_study(command.store)
     assert set(study.status().values()) == {"diverged"}
     assert code == 0, output
     assert study.problems == []
-    assert command.run("--set", "learning_rate=1", "--set", "gamma=1e9", "--set", "objective=capacity")[0] == 0
+    assert command.run(learning_rate="1", gamma="1e9", objective="capacity")[0] == 0
     assert set(open_study(command.store).attempts().values()) == {1}
 
 

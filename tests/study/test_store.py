@@ -215,7 +215,7 @@ def note(*words):  # only what a call has returned from is noted, and a kill can
 def drive(round):
     with Store.open(store_path, {"schema": 1}, {"commit": "abc"}) as store:
         for number in range(1000):
-            config = TrialConfig(seed=1000 * round + number)
+            config = TrialConfig(seed=1000 * round + number, steps=4, ramp_steps=4)
             key = config.key()
             store.add_event(key, 1, "started", json.dumps(dataclasses.asdict(config)))
             note("started", key, 0)

@@ -87,13 +87,18 @@ def test_read_settings_types_values_and_widens() -> None:
     [
         ("gamma", "is not of the form key=value"),
         ("gama=3", "unknown key 'gama'; did you mean gamma"),
-        ("gamma=much", "gamma='much' is not a number"),
-        ("steps=1.5", "steps='1.5' is not a number; give a value of type int"),
+        ("gamma=much", "gamma='much' is not of type float"),
+        ("steps=1.5", "steps='1.5' is not of type int; give one such value"),
     ],
 )
 def test_read_settings_refuses(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
         read_settings([text])
+
+
+def test_a_key_that_is_set_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="gamma is set twice; give several values as --set gamma=VALUE,VALUE"):
+        read_settings(["gamma=30", "gamma=100"])
 
 
 def test_from_dict_refuses_unknown_keys() -> None:
