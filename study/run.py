@@ -107,9 +107,8 @@ def show_status(study: Study) -> int:
     targets = {config.key(): config.steps for plan in plans for config in cells(plan)}
     status = study.status()
     running = sum(state == "running" for state in status.values())
+    print(snapshot(targets, status, study.steps(), (measured_speed(study) or 0.0) * running))
     rows = study.rows()
-    speed = statistics.median(rows["steps_per_second"].dropna()) if len(rows) else 0.0
-    print(snapshot(targets, status, study.steps(), speed * running))
     if len(rows):
         print(f"last report {duration(time.time() - max(rows['time']))} ago")  # long ago: the driver is gone
     for key, state in status.items():
@@ -126,9 +125,9 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         check_range(f"--{name.replace('_', '-')}", getattr(arguments, name), low, 100_000)
     trial, measured = read_settings(arguments.set)
     if "dataset" in trial:  # workers may run in another folder; a name that we render is no path
-        paths = [os.path.abspath(name) if os.path.exists(name) else name for name in trial["dataset"]]
+        named = [name in RENDERED or not os.path.exists(name) for name in trial["dataset"]]
         trial["dataset"] = [
-            name if name in RENDERED else path for name, path in zip(trial["dataset"], paths, strict=True)
+            name if known else os.path.abspath(name) for name, known in zip(trial["dataset"], named, strict=True)
         ]
     study = StudyConfig(
         search=arguments.search,
@@ -204,12 +203,17 @@ def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyC
 
 def speed_of(study: StudyConfig, existing: Study | None, where: Launch) -> Speed:
     """Updates a second of one trial: as measured in the store, else as assumed of a laptop's core, else unknown."""
-    rows = existing.rows() if existing else None
-    speeds = [] if rows is None or "steps_per_second" not in rows else rows["steps_per_second"].dropna()
-    if len(speeds):
-        return Speed(statistics.median(speeds), measured=True)
+    if measured := measured_speed(existing) if existing else None:
+        return Speed(measured, measured=True)
     on_cores = not (where.address or where.gpus)
     return Speed(ASSUMED_STEPS_PER_SECOND[study.pinned["precision"][0]] if on_cores else None)
+
+
+def measured_speed(study: Study) -> float | None:
+    """Updates a second of one trial, the median over the store's reports; None without any."""
+    rows = study.rows()
+    speeds = rows["steps_per_second"].dropna() if "steps_per_second" in rows else []
+    return statistics.median(speeds) if len(speeds) else None
 
 
 if __name__ == "__main__":

@@ -256,6 +256,7 @@ def test_without_its_rows_a_finished_study_makes_its_ends_again(
     command.end()
     assert code == 0, output
     assert set(open_study(store).status().values()) == {"finished"}
+    assert run.main(["--status", str(store)]) == 0  # no row of it has a speed
     ends = open_study(uninterrupted[0]).rows().query("done")[["key", "recon", "tracking"]].reset_index(drop=True)
     again = open_study(store).rows()[["key", "recon", "tracking"]]
     pd.testing.assert_frame_equal(pd.DataFrame(again), pd.DataFrame(ends))
