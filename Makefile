@@ -10,7 +10,7 @@ PYTHON_IN_VENV := .venv/bin/python
 STAMP := .venv/setup-is-current
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test test-slow check clean
+.PHONY: help setup study notebook test test-slow check clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 study: setup ## Run the capacity grid; the same command again continues it
 	$(PYTHON_IN_VENV) study/run.py --search capacity_grid $(ARGS)
+
+notebook: setup ## Browse the study in Jupyter
+	$(PYTHON_IN_VENV) -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
+	$(PYTHON_IN_VENV) -m jupyter lab analysis/notebooks
 
 test: setup ## Run the fast tests
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)

@@ -1,63 +1,169 @@
-"""Axes-level figures: a frame in, Axes out; numbers are drawn as given."""
+"""Axes-level figures of studies and trials: frames and results in, Axes out; numbers are drawn as given."""
 
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from analysis.tradeoff import Setting, number
+from analysis.findings import FOLLOWS
+from analysis.frames import records
+from analysis.openings import ACTIVE, Opening, latents_of
+from analysis.tradeoff import Setting, front
 
 FAMILY_COLOURS = {"beta": "#0072B2", "capacity": "#D55E00"}
-"""Okabe and Ito's blue and vermilion: told apart with any colour vision."""
-FAMILY_NAMES = {"beta": "fixed beta", "capacity": "controlled capacity"}
-SYMBOLS = {"beta": "β", "capacity_max": "C", "gamma": "gamma", "ramp_steps": "ramp"}
+OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""All from the palette of Okabe and Ito, told apart with any colour vision; the latter for one's own objectives."""
+FAMILY_NAMES = {"beta": "fixed β", "capacity": "controlled capacity"}
 MAX_LABELS = 16
-"""Settings that are named in the figure; more would lie on each other."""
+"""Settings that are named in a figure; more would lie on each other."""
+RECON = "reconstruction loss, held-out (nats per image)"
+
+
+def style() -> None:
+    """The style of all our figures: call once, before drawing."""
+    sns.set_theme(
+        style="ticks", context="paper", font_scale=1.1, rc={"axes.spines.top": False, "axes.spines.right": False}
+    )
+    mpl.rcParams.update({"axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False, "savefig.dpi": 160})
+
+
+def colours(families: list[str]) -> dict[str, str]:
+    """Family -> colour: ours have their own, others take the next of the palette in the order given."""
+    others = [family for family in dict.fromkeys(families) if family not in FAMILY_COLOURS]
+    return FAMILY_COLOURS | {family: OTHER_COLOURS[place % len(OTHER_COLOURS)] for place, family in enumerate(others)}
 
 
 def tradeoff(axes: Axes, finished: pd.DataFrame, rows: list[Setting], score: str = "mig_calibrated") -> Axes:
-    """Reconstruction against disentanglement: each trial a point, each setting the mean of its seeds.
+    """Reconstruction against disentanglement, with each family's front.
+
+    Small points are trials, large ones the means of settings over their seeds; a line joins the settings of a family
+    that no other of the same family beats on both targets.
 
     Args:
         axes: To draw on.
-        finished: Finished trials, with `family`, `recon`, `verdict` and the score.
+        finished: Finished trials, with `family`, `setting`, `recon`, `verdict` and the score.
         rows: The settings of the same trials.
         score: Column of the disentanglement score.
     """
-    for family, group in finished.groupby("family"):
-        colour = FAMILY_COLOURS[str(family)]
-        informative = group.query("verdict != 'not informative'")
-        silent = group.query("verdict == 'not informative'")
-        axes.scatter(informative["recon"], informative[score], s=22, color=colour, alpha=0.35)
-        axes.scatter(silent["recon"], silent[score], s=30, color=colour, marker="x", zorder=4)
-    for row in rows:
-        recon, disentangled = row.estimates["recon"], row.estimates[score]
-        if not (recon.values and disentangled.values):
-            continue
-        colour = FAMILY_COLOURS[row.family]
-        axes.scatter(recon.mean, disentangled.mean, s=52, color=colour, edgecolor="white", zorder=3)
-        if len(rows) > MAX_LABELS:
-            continue
-        axes.annotate(
-            ", ".join(f"{SYMBOLS.get(name, name)} = {number(value)}" for name, value in row.fields.items()),
-            (recon.mean, disentangled.mean),
-            xytext=(6, 5),
-            textcoords="offset points",
-            fontsize=8,
-            color=colour,
-        )
-    axes.set_xlabel("reconstruction loss, held-out (nats per image; less is better)")
-    axes.set_ylabel(f"{score} (more is better)")
-    axes.set_title(f"Reconstruction against disentanglement, scored by {score}", fontsize=11)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(0.12)
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=FAMILY_COLOURS[family], label=FAMILY_NAMES[family])
-        for family in FAMILY_COLOURS
-        if family in finished["family"].tolist()
-    ]
-    handles.append(Line2D([], [], marker="o", linestyle="", color="grey", alpha=0.4, markersize=4.5, label="one seed"))
-    if "not informative" in finished["verdict"].tolist():
-        handles.append(Line2D([], [], marker="x", linestyle="", color="grey", label="not informative"))
-    axes.legend(handles=handles, frameon=False, fontsize=8)
+    _points(axes, finished, rows, "recon", score)
+    palette = colours([row.family for row in rows])
+    for family in dict.fromkeys(row.family for row in rows):
+        best = front([row for row in rows if row.family == family], score)
+        means = [(row.estimates["recon"].mean, row.estimates[score].mean) for row in best]
+        axes.plot(*zip(*means, strict=True), color=palette[family], linewidth=1.2, zorder=2) if means else None
+    axes.set_xlabel(f"{RECON}; less is better")
+    axes.set_ylabel(f"{score} (1 = a perfect code); more is better")
+    axes.set_title(f"Reconstruction against disentanglement, scored by {score}")
+    _legend(axes, finished, palette, Line2D([], [], color="grey", linewidth=1.2, label="front of a family"))
     return axes
+
+
+def rate_distortion(axes: Axes, finished: pd.DataFrame, rows: list[Setting], entropy: float | None = None) -> Axes:
+    """What the nats of KL buy: reconstruction against KL.
+
+    Args:
+        axes: To draw on.
+        finished: Finished trials, with `family`, `setting`, `recon`, `kl` and `verdict`.
+        rows: The settings of the same trials.
+        entropy: H(images), nats: KL beyond it cannot all be information. None where it is not known.
+    """
+    _points(axes, finished, rows, "kl", "recon")
+    if entropy is not None:
+        axes.axvline(entropy, color="grey", linestyle=":", linewidth=1)
+        axes.text(entropy, 0.98, " H(images)", transform=axes.get_xaxis_transform(), va="top", color="grey", fontsize=8)
+    axes.set_xlabel("rate: KL(q(z|x) || p), held-out (nats)")
+    axes.set_ylabel(f"{RECON}; less is better")
+    axes.set_title("Rate and distortion")
+    _legend(axes, finished, colours([row.family for row in rows]))
+    return axes
+
+
+def tracking(axes: Axes, rows: pd.DataFrame, trials: pd.DataFrame) -> Axes:
+    """Does KL follow C: held-out KL - C of every capacity trial along training.
+
+    Args:
+        axes: To draw on.
+        rows: Reports: `key`, `step`, `kl` and `capacity`.
+        trials: The trials to draw: `key`, `family` and `capacity_max`, others than capacity trials are left out.
+    """
+    ramped = [trial for trial in records(trials) if trial["family"] == "capacity"]
+    levels = sorted({trial["capacity_max"] for trial in ramped})
+    palette = dict(zip(levels, sns.color_palette("flare", max(1, len(levels))), strict=False))
+    axes.axhspan(-FOLLOWS, FOLLOWS, color="grey", alpha=0.12, linewidth=0)
+    for trial in sorted(ramped, key=lambda trial: trial["capacity_max"]):
+        reports = rows[rows["key"] == trial["key"]]
+        deviation = reports["kl"] - reports["capacity"]
+        axes.plot(reports["step"], deviation, color=palette[trial["capacity_max"]], linewidth=1)
+        axes.axvline(trial["ramp_steps"], color="grey", linestyle=":", linewidth=1)
+    axes.set_xlabel("training (updates); dotted: the ramp's end")
+    axes.set_ylabel("KL - C, held-out (nats)")
+    axes.set_title("Does KL follow C? Shaded: within 1 nat")
+    handles = [Line2D([], [], color=palette[level], label=f"{level:g} nats") for level in levels]
+    axes.legend(handles=handles, title="C_max", fontsize=8, title_fontsize=8)
+    return axes
+
+
+def kl_along_training(axes: Axes, reports: pd.DataFrame, opened: list[Opening]) -> Axes:
+    """KL of every latent of one trial along training, with C, the total, and the openings.
+
+    Args:
+        axes: To draw on.
+        reports: The trial's rows by step: `step`, `kl`, `capacity`, `kl_<j>` and `info_<j>`.
+        opened: Its openings: a triangle marks where a latent opened. Latents that are inactive at the end are grey.
+    """
+    last = records(reports)[-1]
+    latents = sorted(latents_of(reports.columns), key=lambda j: -last[f"kl_{j}"])
+    active = [j for j in latents if min(last[f"kl_{j}"], last[f"info_{j}"]) >= ACTIVE]
+    palette = dict(zip(active, sns.color_palette("colorblind", len(active)), strict=True))
+    if not np.isnan(last["capacity"]):
+        axes.plot(reports["step"], reports["capacity"], color="black", linestyle="--", linewidth=1, label="C")
+    axes.plot(reports["step"], reports["kl"], color="grey", linewidth=1.2, label="all latents")
+    for j in latents:
+        colour, label = (palette[j], f"z{j}") if j in active else ("gainsboro", None)
+        axes.plot(reports["step"], reports[f"kl_{j}"], color=colour, linewidth=1.4, label=label)
+    for opening in opened:
+        colour = palette.get(opening.latent, "gainsboro")
+        axes.plot(opening.step, 0, marker="^", color=colour, clip_on=False, markersize=6, zorder=5)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("training (updates); triangles: where a latent opens")
+    axes.set_ylabel("KL, held-out (nats)")
+    axes.legend(fontsize=7, ncols=2)
+    return axes
+
+
+def _points(axes: Axes, finished: pd.DataFrame, rows: list[Setting], x: str, y: str) -> None:
+    """Each trial a small point, joined to the mean of its setting; each setting a large one with its name."""
+    palette = colours([row.family for row in rows])
+    means = {}
+    for row in rows:
+        if row.estimates[x].values and row.estimates[y].values:
+            means[row.id] = (row.estimates[x].mean, row.estimates[y].mean)
+            axes.scatter(*means[row.id], s=46, color=palette[row.family], edgecolor="white", zorder=3)
+        if row.id in means and len(rows) <= MAX_LABELS:
+            axes.annotate(
+                row.label, means[row.id], xytext=(5, 5), textcoords="offset points", fontsize=8,
+                color=palette[row.family], zorder=4,
+            )  # fmt: skip
+    for trial in records(finished):
+        colour, marker = palette[trial["family"]], "x" if trial["verdict"] == "not informative" else "o"
+        axes.scatter(trial[x], trial[y], s=20, marker=marker, color=colour, alpha=0.5, zorder=2)
+        if trial["setting"] in means:
+            (x0, y0), ends = means[trial["setting"]], (trial[x], trial[y])
+            axes.plot([x0, ends[0]], [y0, ends[1]], color=colour, alpha=0.25, linewidth=0.8, zorder=1)
+    axes.margins(0.12)
+
+
+def _legend(axes: Axes, finished: pd.DataFrame, palette: dict[str, str], *more: Line2D) -> None:
+    def dot(label: str, marker: str = "o", **look: Any) -> Line2D:
+        return Line2D([], [], label=label, marker=marker, linestyle="", **look)
+
+    families = [family for family in palette if family in finished["family"].tolist()]
+    handles = [dot(FAMILY_NAMES.get(family, family), color=palette[family]) for family in families]
+    handles.append(dot("one seed", color="grey", alpha=0.5, markersize=4))
+    if "not informative" in finished["verdict"].tolist():
+        handles.append(dot("not informative", color="grey", marker="x"))
+    axes.legend(handles=[*handles, *more], fontsize=8)

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from study.store import Study, open_study
 from trainables.config import SEED_FIELDS, TrialConfig
 
 READ_BY = {"beta": ("beta",), "capacity": ("gamma", "capacity_max", "capacity_start", "ramp_steps")}
-"""Config fields that only one family reads."""
+"""Config fields that only one of our families reads."""
 LEADING = {"beta": "beta", "capacity": "capacity_max"}
 """The field that orders a family."""
 SETTING_FIELDS = [
@@ -35,9 +36,33 @@ class Frames:
     rows: pd.DataFrame
 
     @property
+    def factors(self) -> list[str]:
+        """Names of the dataset's factors in the order of the arrays' columns; empty where it has none."""
+        return list(self.dataset.get("factors", []))
+
+    @property
+    def dataset(self) -> dict[str, Any]:
+        """What the driver recorded of the dataset: `name`, `factors`, `entropy` (nats) and more; empty if nothing."""
+        recorded = [entry["dataset"] for entry in self.study.provenance if "dataset" in entry]
+        return recorded[-1] if recorded else {}
+
+    @property
     def finished(self) -> pd.DataFrame:
         """The trials that reached their last update: the only ones that tables and figures average."""
         return self.trials.query("status == 'finished'") if len(self.trials) else self.trials
+
+    def trial(self, key: str) -> dict[str, Any]:
+        """One trial's row of `trials`."""
+        return records(self.trials.query("key == @key"))[0]
+
+    def reports(self, key: str) -> pd.DataFrame:
+        """One trial's rows, by step."""
+        return self.rows.query("key == @key").sort_values(by="step")
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame as dicts, in order."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def load(path: Path | str) -> Frames:
@@ -50,16 +75,22 @@ def load(path: Path | str) -> Frames:
     return Frames(study, study.trials(), study.rows())
 
 
+def reads(family: str, name: str) -> bool:
+    """Whether the objective of a family reads a config field; one's own objective may read any."""
+    special = any(name in fields for fields in READ_BY.values())
+    return not special or family not in READ_BY or name in READ_BY[family]
+
+
 def varied_fields(trials: pd.DataFrame) -> list[str]:
     """The config fields that tell the settings of a study apart, in the order of `TrialConfig`.
 
-    A field that only one family reads counts as varied where the settings of that family differ in it.
+    A field that only some families read counts as varied where the settings of those families differ in it.
     """
     families = set(trials["family"])
     names = []
     for name in SETTING_FIELDS:
-        readers = [family for family, own in READ_BY.items() if name in own] or sorted(families)
-        values = {str(value) for value in trials.query("family in @readers")[name]}
-        if len(values) > 1 or (name in LEADING.values() and families & set(readers)):
+        pairs = zip(trials["family"], trials[name], strict=True)
+        values = {str(value) for family, value in pairs if reads(family, name)}
+        if len(values) > 1 or any(LEADING.get(family) == name for family in families):
             names.append(name)
     return [name for name in names if name != "objective"]

@@ -1,4 +1,4 @@
-"""One command after a study: the trade-off table and figure.
+"""One command after a study: the trade-off table, the figures, and the report page.
 
 python -m analysis.report results/capacity_grid-laptop
 """
@@ -7,80 +7,157 @@ import argparse
 import hashlib
 import json
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
 
-from analysis import figures, tradeoff
-from analysis.frames import Frames, load
+from analysis import figures, findings, sheets, tradeoff
+from analysis.frames import Frames, load, records
+from analysis.page import Page
 from trainables.config import InputError
-
-LAPTOP_CLAIM = (
-    "A laptop study shows whether trials leave the plateau, whether KL follows C, which factors open first, and the\n"
-    "audit. It does not show which family disentangles better, matched gaps, variance shares, best settings, or\n"
-    "anything at convergence."
-)
 
 
 def main(words: list[str]) -> int:
-    """Print the table and write the figure; 0 done, 2 bad input."""
+    """Print the table and what can be said, and write the page; 0 done, 2 bad input."""
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("store", type=Path, help="the folder of a study")
-    path = parser.parse_args(words).store
+    parser.add_argument("--trials", nargs="+", default=[], metavar="KEY", help="the trials whose pictures to show")
+    arguments = parser.parse_args(words)
+    matplotlib.use("Agg")  # files only, also where there is a display
     try:
-        frames = load(path)
+        frames = load(arguments.store)
+        _warn(frames)
+        if frames.finished.empty:
+            print(f"{arguments.store}: no trial has finished yet; run the study again to continue it")
+            return 0
+        rows = tradeoff.settings(frames.trials)
+        keys = findings.chosen(frames, rows, arguments.trials)
+        trials = findings.by_trial(frames, rows)
+        _print(rows, findings.sentences(frames, rows, trials))
+        print(f"report: {write(frames, rows, trials, keys)}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for problem in frames.study.problems:
-        print(f"warning: {problem}", file=sys.stderr)
-    for key in frames.trials.loc[frames.trials["status"] == "failed", "key"] if len(frames.trials) else []:
-        print(f"trial {key} failed: see {frames.study.log_path(key)}")
-    if frames.finished.empty:
-        print(f"{path}: no trial has finished yet; run the study again to continue it")
-        return 0
-    rows = tradeoff.settings(frames.trials)
-    print()
-    print(tradeoff.table(rows).to_string(index=False))
-    off = frames.finished["off_plateau"].tolist().count(True)
-    print(f"\n{off} of {len(frames.finished)} finished trials are off the plateau (recon < 0.35 R0)", end="")
-    print(f", R0 = {frames.finished['constant_loss'].iloc[0]:.1f} nats.")
-    print("Reconstruction (nats per image), KL (nats) and scores are means over seeds of held-out values; in brackets")
-    print("both values of two seeds, or the 95 % interval of three and more.")
-    if frames.study.identity["protocol"] == "laptop":
-        print(LAPTOP_CLAIM)
-    try:
-        print(f"figure: {write_figure(frames, rows)}")
     except OSError as error:
-        print(f"error: the figure cannot be written ({error}); free {path / 'report'}", file=sys.stderr)
+        print(f"error: the report cannot be written ({error}); free {arguments.store / 'report'}", file=sys.stderr)
         return 2
     return 0
 
 
-def write_figure(frames: Frames, rows: list[tradeoff.Setting]) -> Path:
-    """The trade-off figure as PNG and PDF, with its provenance in the files' metadata; the PNG's path."""
+def write(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, keys: list[str]) -> Path:
+    """Draw every figure into the store's `report/`, and the page that holds them; the page's path.
+
+    Args:
+        frames: Of a study with at least one finished trial.
+        rows: Its settings.
+        trials: As `findings.by_trial` gives them.
+        keys: Trials whose pictures are shown.
+    """
     study, finished = frames.study, frames.finished
-    figure, axes = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-    figures.tradeoff(axes, finished, rows)
-    commit = study.provenance[-1]["commit"] if study.provenance else "unknown"
-    identity = hashlib.sha256(json.dumps(study.identity, sort_keys=True).encode()).hexdigest()[:12]
-    seeds = finished["seed"].nunique()
-    figure.supxlabel(
-        f"{study.path.name}: {len(finished)} trials, {finished['setting'].nunique()} settings, {seeds} seeds, "
-        f"n = {max(finished['probe_rows']):,.0f} held-out images",
-        fontsize=8,
-        color="grey",
-    )
-    source = f"study {study.path.name}, identity {identity}, commit {commit}"
     folder = study.path / "report"
     folder.mkdir(exist_ok=True)
-    path = folder / "tradeoff.png"
-    figure.savefig(path, dpi=160, metadata={"Description": source})
-    figure.savefig(path.with_suffix(".pdf"), metadata={"Subject": source})
+    figures.style()
+    seeds = finished["seed"].nunique()
+    about = (
+        f"{len(finished)} finished trials, {len(rows)} settings, {seeds} seeds; "
+        f"scored on n = {max(finished['probe_rows']):,.0f} held-out images"
+    )
+    page = Page(study.path.name, about)
+    page.findings(findings.sentences(frames, rows, trials))
+    page.heading("The trade-off")
+    if any(row.estimates["mig_calibrated"].values for row in rows):
+        figure, axes = plt.subplots(figsize=(7.4, 4.9), layout="constrained")
+        figures.tradeoff(axes, finished, rows)
+        page.picture(_saved(figure, frames, "tradeoff"), "Reconstruction against mig_calibrated", _AS_DRAWN)
+    else:
+        page.paragraph("No finished trial has a disentanglement score: there is no front to draw.")
+    figure, axes = plt.subplots(figsize=(7.4, 4.6), layout="constrained")
+    figures.rate_distortion(axes, finished, rows, frames.dataset.get("entropy"))
+    page.picture(_saved(figure, frames, "rate_distortion"), "Reconstruction against KL", _AS_DRAWN)
+    page.heading("Settings")
+    page.table(tradeoff.table(rows))
+    page.paragraph(_IN_BRACKETS)
+    page.heading("Does the KL follow, and is it used?")
+    if "capacity" in {row.family for row in rows}:
+        figure, axes = plt.subplots(figsize=(7.4, 3.8), layout="constrained")
+        figures.tracking(axes, frames.rows, finished)
+        page.picture(_saved(figure, frames, "tracking"), "KL minus C along training, one line a capacity trial")
+    page.table(_as_text(trials))
+    page.paragraph(_COLUMNS)
+    page.heading("Trials looked at")
+    page.paragraph(_SHEETS)
+    named = {row["key"]: row for row in records(trials)}
+    for key in keys:
+        row, path = named[key], _saved(sheets.trial_figure(frames, key), frames, f"trial-{key}")
+        caption = f"{row['family']}, {row['setting']}, seed {row['seed']}: {row['verdict']}. Trial {key}."
+        page.picture(path, f"KL along training, reconstructions and traversals of trial {key}", caption)
+    path = folder / "index.html"
+    page.write(path, f"{_source(frames)}. Columns: docs/metrics.md.")
+    return path
+
+
+_AS_DRAWN = (
+    "Small points are trials, large ones means over seeds. With one or two seeds no interval is drawn; "
+    "a front of so few seeds describes this run alone."
+)
+_IN_BRACKETS = (
+    "Reconstruction (nats per image), KL (nats) and scores are means over seeds of held-out values; in brackets both "
+    "values of two seeds, or the 95 % interval of three and more."
+)
+_COLUMNS = (
+    "follows: mean |KL - C| over the ramp, nats. opened: latents in the order in which I_j rose through 0.2 nats, and "
+    "C there in nats (for fixed beta: the update). position R^2: of x and y, the lesser, predicted jointly from the "
+    "first two latents to open."
+)
+_SHEETS = (
+    "Of each setting the trial with the least seed. Traversals: one held-out image, each latent from -3 to 3 while the "
+    "others stay at their means; rows by held-out KL, with KL and I_j in nats and the factor that the latent says most "
+    "of, as a share of that factor's entropy. Inactive latents are grey. Other trials: "
+    "python -m analysis.report STORE --trials KEY ..."
+)
+
+
+def _as_text(trials: pd.DataFrame) -> pd.DataFrame:
+    """The frame of `findings.by_trial` as the page shows it."""
+    digits = {"recon": 1, "kl": 1, "follows": 2, "mig_calibrated": 3, "active_latents": 0, "position_r2": 2}
+    shown = trials.drop(columns="family").assign(key=trials["key"].str[:8])
+    for name, places in digits.items():
+        shown[name] = [f"{value:.{places}f}" if pd.notna(value) else "-" for value in trials[name]]
+    return shown.rename(columns={"active_latents": "active", "position_r2": "position R^2"})
+
+
+def _print(rows: list[tradeoff.Setting], sentences: list[str]) -> None:
+    print()
+    print(tradeoff.table(rows).to_string(index=False))
+    print(f"\n{textwrap.fill(_IN_BRACKETS, 118)}\n")
+    for sentence in sentences:
+        print(textwrap.fill(sentence, 118, initial_indent="- ", subsequent_indent="  "))
+    print()
+
+
+def _warn(frames: Frames) -> None:
+    for problem in frames.study.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    for key in frames.trials.loc[frames.trials["status"] == "failed", "key"] if len(frames.trials) else []:
+        print(f"trial {key} failed: see {frames.study.log_path(key)}")
+
+
+def _source(frames: Frames) -> str:
+    study = frames.study
+    commit = study.provenance[-1].get("commit", "unknown") if study.provenance else "unknown"
+    identity = hashlib.sha256(json.dumps(study.identity, sort_keys=True).encode()).hexdigest()[:12]
+    return f"Study {study.path.name}, identity {identity}, commit {commit}"
+
+
+def _saved(figure: Figure, frames: Frames, name: str) -> Path:
+    """The figure as PNG and PDF in the store's `report/`, its source in the files' metadata; the PNG's path."""
+    path = frames.study.path / "report" / f"{name}.png"
+    figure.savefig(path, metadata={"Description": _source(frames)})
+    figure.savefig(path.with_suffix(".pdf"), metadata={"Subject": _source(frames)})
     plt.close(figure)
     return path
 

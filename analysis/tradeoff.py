@@ -1,16 +1,19 @@
 """What reconstruction costs in disentanglement: the table of settings."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from analysis.frames import READ_BY, varied_fields
+from analysis.frames import reads, varied_fields
 from analysis.statistics import Estimate, over_seeds
 
 TARGETS = {"recon": ".1f", "kl": ".1f", "mig_calibrated": ".3f"}
 """Columns of the table that are averaged over seeds, and how they are printed."""
+SYMBOLS = {"beta": "β", "capacity_max": "C", "ramp_steps": "ramp"}
+"""How labels call config fields that have a shorter name."""
 
 
 @dataclass(frozen=True)
@@ -18,18 +21,26 @@ class Setting:
     """One setting's replicates, summarised.
 
     Attributes:
-        family: beta or capacity.
+        id: The hash of `TrialConfig.setting`.
+        family: beta, capacity, or the name of one's own objective.
         fields: The config fields that tell the study's settings apart; absent where the family does not read them.
         estimates: Of each of `TARGETS`, over the finished seeds.
         verdicts: How many finished seeds got which verdict of the audit.
         statuses: How many seeds have which status.
     """
 
+    id: str
     family: str
     fields: dict[str, Any]
     estimates: dict[str, Estimate]
     verdicts: dict[str, int]
     statuses: dict[str, int]
+
+    @property
+    def label(self) -> str:
+        """Its fields as figures write them, `C = 12, gamma = 100`; the family's name where nothing varies."""
+        words = [f"{SYMBOLS.get(name, name)} = {number(value)}" for name, value in self.fields.items()]
+        return ", ".join(words) or self.family
 
 
 def settings(trials: pd.DataFrame) -> list[Setting]:
@@ -41,15 +52,15 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
     if trials.empty:
         return []
     names = varied_fields(trials)
-    foreign = {family: [name for other in READ_BY if other != family for name in READ_BY[other]] for family in READ_BY}
     found = []
-    for _, group in trials.groupby("setting", sort=False):
+    for setting, group in trials.groupby("setting", sort=False):
         first = group.iloc[0]
         finished = group[group["status"] == "finished"]
         found.append(
             Setting(
+                id=str(setting),
                 family=str(first["family"]),
-                fields={name: first[name] for name in names if name not in foreign[str(first["family"])]},
+                fields={name: first[name] for name in names if reads(str(first["family"]), name)},
                 estimates={name: over_seeds(finished[name].tolist() if name in finished else []) for name in TARGETS},
                 verdicts=dict(Counter(finished["verdict"].tolist() if "verdict" in finished else [])),
                 statuses=dict(Counter(group["status"].tolist())),
@@ -61,6 +72,26 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
         return setting.family, not recon.values, recon.mean if recon.values else 0.0
 
     return sorted(found, key=order)
+
+
+def front(rows: list[Setting], score: str = "mig_calibrated") -> list[Setting]:
+    """The settings that no other of these beats on both targets, best reconstruction first.
+
+    The means over finished seeds are compared; a setting without a value on both targets is left out, and of equal
+    ones all are kept. With few seeds a front is a description, not an estimate.
+
+    Args:
+        rows: The settings that compete.
+        score: The disentanglement target; more is better. The other is `recon`, nats per image; less is better.
+    """
+    complete = [row for row in rows if row.estimates["recon"].values and row.estimates[score].values]
+    best, kept = -math.inf, []
+    for row in sorted(complete, key=lambda row: (row.estimates["recon"].mean, -row.estimates[score].mean)):
+        point = (row.estimates["recon"].mean, row.estimates[score].mean)
+        if point[1] > best or (kept and point == kept[-1][0]):
+            best = point[1]
+            kept.append((point, row))
+    return [row for _, row in kept]
 
 
 def table(rows: list[Setting]) -> pd.DataFrame:

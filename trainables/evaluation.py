@@ -17,8 +17,8 @@ from trainables.metrics import audit, mig
 from trainables.model import VAE
 from trainables.randomness import EVALUATION, normals, permutation
 
-CHUNK = 64
-"""Images a forward pass: as in training, so that activations stay in a core's cache."""
+CHUNK = 128
+"""Images a forward pass."""
 SHEET_SEEDS, SHEET_REACH, SHEET_COLUMNS = 4, 3.0, 11
 """Traversals: seed images, and the values from -3 to 3 that each latent takes."""
 SHEET_RECONSTRUCTIONS = 8

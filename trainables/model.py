@@ -1,5 +1,7 @@
 """The network of Burgess et al. 2018, A.1: one plain module, and its two initialisations."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,10 +46,13 @@ class VAE(nn.Module):
             *_dense(HIDDEN, HIDDEN),
             *_dense(HIDDEN, CHANNELS * 16),
             nn.Unflatten(1, (CHANNELS, 4, 4)),
-            *_doubled(),
-            *_doubled(),
-            *_doubled(),
-            ToPixels(CHANNELS, colours, 4, stride=2, padding=1),
+            Doubling(CHANNELS, CHANNELS),
+            nn.ReLU(inplace=True),
+            Doubling(CHANNELS, CHANNELS),
+            nn.ReLU(inplace=True),
+            Doubling(CHANNELS, CHANNELS),
+            nn.ReLU(inplace=True),
+            Doubling(CHANNELS, colours),
         )
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,28 +71,67 @@ class VAE(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Bernoulli logits, float32, shape (batch, channels, 64, 64), of codes of shape (batch, latents)."""
-        return self.decoder(codes)
+        return self.decoder(codes).float()
 
 
-class ToPixels(nn.ConvTranspose2d):
-    """The last transposed convolution as one matrix product and a fold: half the time with one output channel."""
+class Doubling(nn.ConvTranspose2d):
+    """A transposed convolution of kernel 4, stride 2, padding 1, computed in its sub-pixel form.
+
+    Each of the four pixels that an input pixel becomes sees a 2 x 2 window of the input: so it is one ordinary
+    convolution to four times the channels, whose results are then interleaved. On CPUs that takes two thirds of the
+    time. Parameters are those of `nn.ConvTranspose2d`.
+
+    Source: Shi et al. 2016, "Is the deconvolution layer the same as a convolutional layer?".
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 4, stride=2, padding=1)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Features (batch, 32, 32, 32) to logits, float32, (batch, colours, 64, 64)."""
-        batch, channels, height, width = input.shape
+        """(batch, inputs, h, w) -> (batch, outputs, 2 h, 2 w)."""
+        inputs, outputs = self.weight.shape[:2]
         assert self.bias is not None
-        features = input.permute(0, 2, 3, 1).reshape(-1, channels)  # a view, where channels are last in memory
-        patches = (features @ self.weight.flatten(1)).view(batch, height * width, -1).transpose(1, 2)
-        folded = F.fold(patches.float(), (2 * height, 2 * width), 4, stride=2, padding=1)
-        return folded + self.bias.float()[:, None, None]
+        taps = self.weight.flip(2, 3).view(inputs, outputs, 2, 2, 2, 2)  # (.., window row, odd row, and so for columns)
+        kernel = taps.permute(3, 5, 1, 0, 2, 4).reshape(4 * outputs, inputs, 2, 2)
+        windows = F.conv2d(input, kernel, self.bias.repeat(4), padding=1)  # (batch, 4 outputs, h + 1, w + 1)
+        return _Interleave.apply(windows)  # type: ignore[return-value]
+
+
+class _Interleave(torch.autograd.Function):
+    """(batch, 4 c, h + 1, w + 1), channels by (odd row, odd column, c) -> (batch, c, 2 h, 2 w): one copy each way."""
+
+    @staticmethod
+    def forward(ctx: Any, windows: Tensor) -> Tensor:
+        ctx.shape = windows.shape
+        batch, channels, height, width = windows.shape
+        places = _places(windows.contiguous(memory_format=torch.channels_last))
+        shape = (batch, channels // 4, 2 * (height - 1), 2 * (width - 1))
+        output = torch.empty(shape, dtype=windows.dtype, device=windows.device, memory_format=torch.channels_last)
+        output.permute(0, 2, 3, 1).view(places.shape).copy_(places)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,), (batch, channels, height, width) = gradients, ctx.shape
+        windows = gradient.new_zeros((batch, height, width, channels)).permute(0, 3, 1, 2)
+        places = _places(windows)
+        places.copy_(gradient.permute(0, 2, 3, 1).reshape(places.shape))
+        return windows
+
+
+def _places(windows: Tensor) -> Tensor:
+    """Where each pixel of the output is in `windows`, channels last in memory: a view (batch, h, 2, w, 2, c).
+
+    Pixel (2 i + a, 2 j + b) is found at window (i + a, j + b).
+    """
+    batch, channels, height, width = windows.shape
+    row, column, outputs = width * channels, channels, channels // 4
+    shape = (batch, height - 1, 2, width - 1, 2, outputs)
+    return windows.as_strided(shape, (height * row, row, row + 2 * outputs, column, column + outputs, 1))
 
 
 def _halved(channels: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(channels, CHANNELS, 4, stride=2, padding=1), nn.ReLU(inplace=True)
-
-
-def _doubled() -> tuple[nn.Module, ...]:
-    return nn.ConvTranspose2d(CHANNELS, CHANNELS, 4, stride=2, padding=1), nn.ReLU(inplace=True)
 
 
 def _dense(inputs: int, outputs: int) -> tuple[nn.Module, ...]:

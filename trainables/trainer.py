@@ -68,7 +68,9 @@ class Trainer:
         self.model = VAE(dataset.image_shape, config.latents)
         initialise(self.model, config.init, config.spawned_seed("init"))
         self.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.999))
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), fused=True
+        )
         self.evaluator = Evaluator(dataset, evaluation, config.latents, config.precision, self.device)
         self.step = 0
         self.tracking = Tracking()

@@ -1,37 +1,89 @@
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 from analysis import figures
 from analysis.frames import load
-from analysis.tradeoff import settings
+from analysis.openings import openings
+from analysis.tradeoff import front, settings
 
 
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
+def points(axes: Axes) -> set[tuple[float, ...]]:
+    return {tuple(point) for drawn in axes.collections for point in np.asarray(drawn.get_offsets()).tolist()}
 
 
-def test_every_finished_trial_and_every_mean_is_drawn_where_it_is(fake_study: Path) -> None:
+def legend(axes: Axes) -> list[str]:
+    box = axes.get_legend()
+    assert box is not None
+    return [text.get_text() for text in box.get_texts()]
+
+
+@pytest.mark.parametrize(("draw", "x", "y"), [
+    (figures.tradeoff, "recon", "mig_calibrated"), (figures.rate_distortion, "kl", "recon"),
+])  # fmt: skip
+def test_every_finished_trial_and_every_mean_is_drawn_where_it_is(fake_study: Path, draw, x: str, y: str) -> None:
+    frames = load(fake_study)
+    rows = settings(frames.trials)
+    axes = draw(plt.figure().subplots(), frames.finished, rows)
+    trials = set(zip(frames.finished[x].tolist(), frames.finished[y].tolist(), strict=True))
+    means = {(row.estimates[x].mean, row.estimates[y].mean) for row in rows}
+    assert points(axes) == trials | means
+    assert {text.get_text() for text in axes.texts} == {"β = 1", "β = 4", "β = 16", "C = 6", "C = 12", "C = 18"}
+    assert "not informative" in legend(axes)
+    assert "nats" in axes.get_xlabel()
+
+
+def test_the_title_names_the_score_and_lines_join_the_fronts(fake_study: Path) -> None:
     frames = load(fake_study)
     rows = settings(frames.trials)
     axes = figures.tradeoff(plt.figure().subplots(), frames.finished, rows)
-    drawn = {tuple(point) for points in axes.collections for point in np.asarray(points.get_offsets())}
-    trials = {
-        (recon, score) for recon, score in zip(frames.finished["recon"], frames.finished["mig_calibrated"], strict=True)
-    }
-    means = {(row.estimates["recon"].mean, row.estimates["mig_calibrated"].mean) for row in rows}
-    assert drawn == trials | means
-    assert {text.get_text() for text in axes.texts} == {"β = 1", "β = 4", "β = 16", "C = 6", "C = 12", "C = 18"}
-    assert "nats per image" in axes.get_xlabel()
     assert "mig_calibrated" in axes.get_title()
-    legend = axes.get_legend()
-    assert legend is not None
-    assert "not informative" in {text.get_text() for text in legend.get_texts()}
+    drawn = [np.asarray(line.get_xydata()).tolist() for line in axes.lines if line.get_alpha() is None]
+    for family in ("beta", "capacity"):
+        best = front([row for row in rows if row.family == family])
+        assert [[row.estimates["recon"].mean, row.estimates["mig_calibrated"].mean] for row in best] in drawn
+
+
+def test_images_that_hold_less_than_the_kl_are_marked(fake_study: Path) -> None:
+    frames = load(fake_study)
+    axes = figures.rate_distortion(plt.figure().subplots(), frames.finished, settings(frames.trials), entropy=8.0)
+    assert [8.0, 8.0] in [np.asarray(line.get_xdata()).tolist() for line in axes.lines]
+
+
+def test_tracking_draws_the_deviation_of_each_capacity_trial(fake_study: Path) -> None:
+    frames = load(fake_study)
+    axes = figures.tracking(plt.figure().subplots(), frames.rows, frames.finished)
+    curves = [line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2]
+    assert len(curves) == 5  # of six capacity trials one has failed
+    for curve in curves:
+        assert np.asarray(curve.get_ydata())[:3] == pytest.approx(0.1)
+    assert legend(axes) == ["6 nats", "12 nats", "18 nats"]
+    assert "nats" in axes.get_ylabel()
+
+
+def test_kl_along_training_shows_c_every_latent_and_where_it_opens(fake_study: Path) -> None:
+    frames = load(fake_study)
+    trial = next(trial for trial in frames.finished.to_dict("records") if trial["family"] == "capacity")
+    reports = frames.reports(trial["key"])
+    opened = openings(reports, trial)
+    axes = figures.kl_along_training(plt.figure().subplots(), reports, opened)
+    assert legend(axes) == ["C", "all latents", "z0", "z1"]  # latent 2 is inactive: grey, not named
+    curves = [np.asarray(line.get_ydata()).tolist() for line in axes.lines]
+    for name in ("capacity", "kl", "kl_0", "kl_1", "kl_2"):
+        assert reports[name].tolist() in curves
+    marks = [np.asarray(line.get_xdata()).tolist() for line in axes.lines if line.get_marker() == "^"]
+    assert marks == [[opening.step] for opening in opened]
+
+
+def test_a_beta_trial_has_no_c(fake_study: Path) -> None:
+    frames = load(fake_study)
+    reports = frames.reports(frames.finished.query("family == 'beta'")["key"].iloc[0])
+    assert "C" not in legend(figures.kl_along_training(plt.figure().subplots(), reports, []))
+
+
+def test_families_of_ones_own_have_colours_of_their_own() -> None:
+    palette = figures.colours(["capacity", "my.loss:a", "my.loss:b", "my.loss:a"])
+    assert len(set(palette.values())) == len(palette) == 4

@@ -10,7 +10,7 @@ def test_trials_and_rows_of_a_study(fake_study: Path) -> None:
     frames = load(fake_study)
     assert len(frames.trials) == 12
     assert len(frames.finished) == 10
-    assert len(frames.rows) == 22
+    assert len(frames.rows) == 46
     assert set(frames.trials["family"]) == {"beta", "capacity"}
 
 
@@ -24,3 +24,26 @@ def test_varied_fields_are_those_that_tell_settings_apart(fake_study: Path) -> N
 def test_a_folder_without_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is no store"):
         load(tmp_path)
+
+
+def test_an_objective_of_ones_own_reads_every_field(fake_study: Path) -> None:
+    trials = load(fake_study).trials
+    trials.loc[trials["family"] == "capacity", ["family", "objective", "beta"]] = ["my.loss:a", "my.loss:a", 3.0]
+    assert "gamma" not in varied_fields(trials)
+    trials.loc[trials["family"] == "beta", "gamma"] = 1.0  # not read there
+    assert "gamma" not in varied_fields(trials)
+    trials.loc[trials["seed"] == 1, "gamma"] = 5.0
+    assert "gamma" in varied_fields(trials)
+
+
+def test_what_the_driver_recorded_of_the_dataset(fake_study: Path) -> None:
+    frames = load(fake_study)
+    assert frames.factors == ["shape", "x", "y"]
+    assert frames.dataset["entropy"] == 8.0
+
+
+def test_one_trial_and_its_reports(fake_study: Path) -> None:
+    frames = load(fake_study)
+    key = frames.trials["key"].iloc[3]
+    assert frames.trial(key)["key"] == key
+    assert frames.reports(key)["step"].tolist() == [100, 600, 1200, 1700]

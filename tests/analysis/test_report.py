@@ -5,38 +5,73 @@ import matplotlib.image
 import pytest
 
 from analysis import report
+from analysis.frames import load
+from study.config import StudyConfig
 from study.store import Store
+from tests.analysis.conftest import write_study
 
 
-def test_the_report_prints_the_table_and_writes_the_figure(
-    fake_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = tmp_path / "study"
-    shutil.copytree(fake_study, store)
+@pytest.fixture
+def store(fake_study: Path, tmp_path: Path) -> Path:
+    """A copy to write a report into."""
+    path = tmp_path / "study"
+    shutil.copytree(fake_study, path, ignore=shutil.ignore_patterns("report"))
+    return path
+
+
+def test_the_report_prints_the_table_and_writes_the_page(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main([str(store)]) == 0
     output = capsys.readouterr().out
     assert "8 of 10 finished trials are off the plateau" in output  # 0.35 R0 = 194.7 lies below beta 16 and C 18
-    assert "It does not show which family disentangles better" in output
-    assert f"figure: {store}/report/tradeoff.png" in output
+    assert "It does not show which family" in output
+    assert f"report: {store}/report/index.html" in output
     assert "failed: see" in output
-    assert matplotlib.image.imread(store / "report" / "tradeoff.png").shape[0] > 500
+    for name in ("tradeoff", "rate_distortion", "tracking"):
+        assert matplotlib.image.imread(store / "report" / f"{name}.png").shape[0] > 500
+        assert (store / "report" / f"{name}.pdf").exists()
     assert b"commit abc123" in (store / "report" / "tradeoff.png").read_bytes()
-    assert (store / "report" / "tradeoff.pdf").exists()
+    page = (store / "report" / "index.html").read_text()
+    assert page.count("<img") == 3 + 6  # a figure each, and a trial of each setting
+    assert "The audit&#x27;s verdicts: fine 8, not informative 2 (C = 6)." in page
+    assert "commit abc123" in page
 
 
-def test_a_figure_that_cannot_be_written_is_one_line(
-    fake_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = tmp_path / "study"
-    shutil.copytree(fake_study, store, ignore=shutil.ignore_patterns("report"))
+def test_trials_asked_for_are_the_ones_shown(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = load(store).finished["key"].tolist()
+    assert report.main([str(store), "--trials", keys[1], keys[7][:8]]) == 0
+    page = (store / "report" / "index.html").read_text()
+    assert page.count("<img") == 3 + 2
+    assert f"Trial {keys[7]}." in page
+    assert report.main([str(store), "--trials", "zzzz"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_one_family_without_factors_shows_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = StudyConfig(pinned={"objective": ("beta_vae",)}, seeds=1)
+    path = write_study(tmp_path / "s", lambda config: "finished", study, factors=False)
+    assert report.main([str(path)]) == 0
+    page = (path / "report" / "index.html").read_text()
+    assert "No finished trial has a disentanglement score: there is no front to draw." in page
+    assert "cannot be compared with another" in page
+    assert not (path / "report" / "tradeoff.png").exists()
+    assert "KL follows C:" not in capsys.readouterr().out
+
+
+def test_a_figure_that_cannot_be_written_is_one_line(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (store / "report").write_text("")
     assert report.main([str(store)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_study_without_finished_trials_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Store.open(tmp_path / "s", {"protocol": "laptop"}, {}):
-        pass
+@pytest.mark.parametrize("ended", ["", "diverged"])
+def test_a_study_without_finished_trials_says_so(
+    ended: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if ended:
+        write_study(tmp_path / "s", lambda config: ended)
+    else:
+        with Store.open(tmp_path / "s", {"protocol": "laptop"}, {}):
+            pass
     assert report.main([str(tmp_path / "s")]) == 0
     assert "no trial has finished yet" in capsys.readouterr().out
 

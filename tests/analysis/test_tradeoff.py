@@ -1,9 +1,12 @@
 from pathlib import Path
 
 import pandas as pd
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.frames import load
-from analysis.tradeoff import settings, table
+from analysis.statistics import over_seeds
+from analysis.tradeoff import Setting, front, settings, table
 
 
 def test_settings_average_finished_seeds_and_count_the_rest(fake_study: Path) -> None:
@@ -32,3 +35,29 @@ def test_the_table_says_what_the_settings_say(fake_study: Path) -> None:
 
 def test_nothing_gives_nothing() -> None:
     assert settings(pd.DataFrame()) == []
+
+
+def setting(recon: float, score: float) -> Setting:
+    estimates = {"recon": over_seeds([recon]), "mig_calibrated": over_seeds([score])}
+    return Setting(f"{recon} {score}", "beta", {"beta": recon}, estimates, {}, {})
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12))
+def test_the_front_is_what_nothing_beats_on_both_targets(values: list[tuple[int, int]]) -> None:
+    rows = [setting(recon, score) for recon, score in values]
+    beaten = [
+        any((a <= recon and b >= score) and (a, b) != (recon, score) for a, b in values) for recon, score in values
+    ]
+    best = front(rows)
+    assert sorted(row.id for row in best) == sorted(row.id for row, lost in zip(rows, beaten, strict=True) if not lost)
+    assert [row.estimates["recon"].mean for row in best] == sorted(row.estimates["recon"].mean for row in best)
+
+
+def test_a_setting_without_a_score_is_on_no_front() -> None:
+    assert front([setting(1.0, float("nan"))]) == []
+
+
+def test_a_setting_is_called_by_its_fields() -> None:
+    fields = {"beta": 4.0, "gamma": 100.0}
+    assert Setting("a", "beta", fields, {}, {}, {}).label == "β = 4, gamma = 100"
+    assert Setting("a", "my.loss:a", {}, {}, {}, {}).label == "my.loss:a"

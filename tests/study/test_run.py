@@ -141,14 +141,14 @@ def test_the_list_names_every_search_and_its_price(capsys: pytest.CaptureFixture
     assert output.count(" trials, ") == 2
 
 
-def test_the_main_command_ends_with_the_table_and_the_figure(uninterrupted: tuple[Path, str]) -> None:
+def test_the_main_command_ends_with_the_table_and_the_page(uninterrupted: tuple[Path, str]) -> None:
     store, output = uninterrupted
     study = open_study(store)
     assert list(study.status().values()) == ["finished"] * TRIALS
     assert study.problems == []
     assert "mig_calibrated" in output
-    assert f"figure: {store}/report/tradeoff.png" in output
-    assert (store / "report" / "tradeoff.png").stat().st_size > 10_000
+    assert f"report: {store}/report/index.html" in output
+    assert (store / "report" / "index.html").stat().st_size > 100_000
     assert "╭" not in output  # Tune's own boxes go to the log
     assert study.provenance[-1]["versions"]["torch"]
 

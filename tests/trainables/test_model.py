@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trainables.config import ConfigError
-from trainables.model import VAE, ToPixels, initialise
+from trainables.model import VAE, Doubling, initialise
 
 
 def test_the_encoder_is_the_papers() -> None:
@@ -35,14 +35,24 @@ def test_shapes(colours: int) -> None:
     assert model.decode(mean).shape == (5, colours, 64, 64)
 
 
-@pytest.mark.parametrize("colours", [1, 3])
-def test_to_pixels_is_a_transposed_convolution(colours: int) -> None:
-    layer = ToPixels(32, colours, 4, stride=2, padding=1).double()
-    features = torch.randn(2, 32, 5, 7, dtype=torch.float64, requires_grad=True)
+@pytest.mark.parametrize(("inputs", "outputs", "height", "width"), [(32, 32, 4, 4), (3, 1, 5, 7), (1, 3, 1, 2)])
+def test_doubling_is_a_transposed_convolution(inputs: int, outputs: int, height: int, width: int) -> None:
+    layer = Doubling(inputs, outputs).double()
+    features = torch.randn(2, inputs, height, width, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(2, outputs, 2 * height, 2 * width, dtype=torch.float64)
+    both = layer(features), nn.ConvTranspose2d.forward(layer, features)
+    torch.testing.assert_close(*both)
+    ours, theirs = (torch.autograd.grad(out, [features, *layer.parameters()], upstream) for out in both)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_doubling_takes_any_memory_format() -> None:
+    layer, features = Doubling(4, 2), torch.randn(2, 4, 3, 3)
     plain = nn.ConvTranspose2d.forward(layer, features)
-    torch.testing.assert_close(layer(features), plain.float())
-    ours = torch.autograd.grad(layer(features).double().square().sum(), features)[0]
-    torch.testing.assert_close(ours, torch.autograd.grad(plain.square().sum(), features)[0], rtol=1e-4, atol=1e-4)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        layer.to(memory_format=memory_format)  # type: ignore[call-overload]
+        torch.testing.assert_close(layer(features.contiguous(memory_format=memory_format)), plain)
 
 
 def test_other_image_sizes_are_refused() -> None:

@@ -1,0 +1,190 @@
+"""What a study lets us say, trial by trial and in sentences; and what it does not."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.frames import Frames, records
+from analysis.openings import Opening, first_two, openings
+from analysis.tradeoff import Setting
+from trainables.config import InputError, near
+from trainables.metrics.inputs import MetricError
+from trainables.metrics.position import position_r2
+
+POSITION = ("x", "y")
+"""Names of the factors that say where the object is."""
+PREDICTS = 0.8
+"""R^2 from which on two latents count as knowing the position (docs/metrics.md)."""
+FOLLOWS = 1.0
+"""Nats of mean |KL - C| under which KL counts as following C."""
+SHOWN = 3
+"""Openings named of a trial."""
+LAPTOP_CLAIM = (
+    "A laptop study shows whether trials leave the plateau, whether KL follows C, which factors open first, and the "
+    "audit. It does not show which family disentangles better, matched gaps, variance shares, best settings, or "
+    "anything at convergence."
+)
+
+
+def by_trial(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
+    """The finished trials, one row each, in the order of the settings.
+
+    Returns:
+        `key`, `family`, `setting` (its label), `seed`, `recon`, `kl`, `follows` (mean |KL - C| over the ramp, nats),
+        `verdict`, `mig_calibrated`, `active_latents`, `opened` (the latents in their order, with C in nats or the
+        update) and `position_r2` (of the first two open latents, the lesser of x and y; NaN where it cannot be told).
+    """
+    finished, table = frames.finished.sort_values(by="seed"), []
+    for row in rows:
+        for trial in records(finished.query("setting == @row.id")):
+            reports = frames.reports(trial["key"])
+            opened = openings(reports, trial)
+            kept = ("key", "seed", "recon", "kl", "verdict", "mig_calibrated", "active_latents")
+            table.append(
+                {"family": row.family, "setting": row.label}
+                | {name: trial.get(name, np.nan) for name in kept}
+                | {"follows": _deviation(reports, trial), "opened": _in_words(opened)}
+                | {"position_r2": _position_r2(frames, trial["key"], first_two(opened))}
+            )
+    return pd.DataFrame(table)
+
+
+def sentences(frames: Frames, rows: list[Setting], trials: pd.DataFrame) -> list[str]:
+    """What the study shows and what cannot be said, most important first.
+
+    Args:
+        frames: Of the study.
+        rows: Its settings.
+        trials: As `by_trial` gives them, at least one.
+    """
+    laptop = frames.study.identity.get("protocol") == "laptop"
+    said = [
+        _off_plateau(frames.finished),
+        _lost(frames.trials),
+        _follows(trials),
+        _position(trials),
+        _verdicts(trials),
+        _one_family(rows),
+        _few_seeds(rows),
+        *_missing_scores(frames.finished),
+        LAPTOP_CLAIM if laptop else "",
+    ]
+    return [sentence for sentence in said if sentence]
+
+
+def chosen(frames: Frames, rows: list[Setting], keys: list[str], most: int = 12) -> list[str]:
+    """Keys of the trials to look at: of each setting the one with the least seed, so that nobody picks the prettiest.
+
+    Args:
+        frames: Of the study.
+        rows: Its settings, in their order.
+        keys: Asked for by name: then these and no others; a beginning that no other key shares will do.
+        most: Settings shown without being asked for, evenly taken from all.
+
+    Raises:
+        InputError: A key that is not of a finished trial, with the near ones.
+    """
+    trials = records(frames.finished.sort_values(by="seed"))
+    if keys:
+        return [_named(key, [trial["key"] for trial in trials]) for key in keys]
+    first = {trial["setting"]: trial["key"] for trial in reversed(trials)}
+    firsts = [first[row.id] for row in rows if row.id in first]
+    places = np.unique(np.linspace(0, len(firsts) - 1, min(most, len(firsts))).round().astype(int))
+    return [firsts[place] for place in places]
+
+
+def _named(key: str, known: list[str]) -> str:
+    same = [name for name in known if name.startswith(key)]
+    if len(same) != 1:
+        remedy = f"give one of {', '.join(same)}" if same else near(key, known)
+        raise InputError(f"no finished trial has the key {key!r}; {remedy}")
+    return same[0]
+
+
+def _deviation(reports: pd.DataFrame, trial: dict[str, Any]) -> float:
+    if trial["family"] != "capacity" or trial["ramp_steps"] <= 1:
+        return np.nan
+    ramp = reports["step"].to_numpy() <= trial["ramp_steps"]
+    return float(np.abs(reports["kl"].to_numpy() - reports["capacity"].to_numpy())[ramp].mean())
+
+
+def _in_words(opened: list[Opening]) -> str:
+    """`z6 at 1.0, z0 at 1.2, 3 more`: C in nats, or the update where there is no ramp."""
+    words = [f"z{o.latent} at " + (f"{o.step:.0f}" if np.isnan(o.capacity) else f"{o.capacity:.1f}") for o in opened]
+    more = len(words) - SHOWN
+    return ", ".join(words[:SHOWN]) + (f", {more} more" if more > 0 else "")
+
+
+def _position_r2(frames: Frames, key: str, latents: list[int]) -> float:
+    if len(latents) < 2 or not set(POSITION) <= set(frames.factors):
+        return np.nan
+    arrays = frames.study.arrays(key)
+    columns = [frames.factors.index(name) for name in POSITION]
+    try:
+        return float(position_r2(arrays["mean"][:, latents], arrays["factors"][:, columns]).min())
+    except MetricError:  # too few probe rows
+        return np.nan
+
+
+def _off_plateau(finished: pd.DataFrame) -> str:
+    off, r0 = finished["off_plateau"].tolist().count(True), finished["constant_loss"].iloc[0]
+    return f"{off} of {len(finished)} finished trials are off the plateau (recon < 0.35 R0, R0 = {r0:.1f} nats)."
+
+
+def _lost(trials: pd.DataFrame) -> str:
+    counts = Counter(status for status in trials["status"] if status != "finished")
+    words = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return f"Of {len(trials)} trials started, some enter no table or figure: {words}." if words else ""
+
+
+def _follows(trials: pd.DataFrame) -> str:
+    deviations = [value for value in trials["follows"] if not np.isnan(value)]
+    if not deviations:
+        return ""
+    close = sum(value < FOLLOWS for value in deviations)
+    return (
+        f"KL follows C: over the ramp |KL - C| is under {FOLLOWS:g} nat on average in {close} of {len(deviations)} "
+        f"capacity trials (largest: {max(deviations):.2f} nats)."
+    )
+
+
+def _position(trials: pd.DataFrame) -> str:
+    known = trials.dropna(subset="position_r2")
+    if known.empty:
+        return "Whether the first latents to open know the position cannot be told here."
+    counts = [
+        f"{sum(group['position_r2'] >= PREDICTS)} of {len(group)} {family} trials"
+        for family, group in known.groupby("family", sort=False)
+    ]
+    return f"The first two latents to open jointly predict x and y (R^2 >= {PREDICTS:g}) in {' and '.join(counts)}."
+
+
+def _verdicts(trials: pd.DataFrame) -> str:
+    by_verdict = trials.groupby("verdict", sort=False)["setting"]
+    if len(by_verdict) == 1:
+        return f"The audit's verdict on every trial: {trials['verdict'].iloc[0]}."
+    words = [
+        f"{verdict} {len(settings)}" + (f" ({'; '.join(dict.fromkeys(settings))})" if verdict != "fine" else "")
+        for verdict, settings in by_verdict
+    ]
+    return f"The audit's verdicts: {', '.join(words)}."
+
+
+def _one_family(rows: list[Setting]) -> str:
+    one = len({row.family for row in rows}) == 1
+    return f"All trials are of the family {rows[0].family}: it cannot be compared with another." if one else ""
+
+
+def _few_seeds(rows: list[Setting]) -> str:
+    seeds = max(len(row.estimates["recon"].values) for row in rows)
+    only = {1: "one seed has", 2: "two seeds have"}.get(seeds)
+    if only is None:
+        return ""
+    return f"Of no setting more than {only} finished: the spread over seeds is unknown, and no interval is given."
+
+
+def _missing_scores(finished: pd.DataFrame) -> list[str]:
+    reasons = Counter(finished["missing_scores"].dropna()) if "missing_scores" in finished else Counter()
+    return [f"Scores are missing in {count} trials: {reason}." for reason, count in reasons.items() if reason]

@@ -1,0 +1,75 @@
+"""When each latent opens: the update, and the capacity C, at which it begins to carry information on the image.
+
+That latents open one after another as C rises is the claim of Burgess et al. 2018, section 5 and Fig. 3; the threshold
+and the treatment of ties and re-openings are ours (docs/metrics.md).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+OPEN, ACTIVE = 0.2, 0.1
+"""Nats of I_j from which on a latent counts as open; and of I_j and KL_j as active."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A latent that has opened.
+
+    Attributes:
+        latent: Its index j.
+        step: Updates at its last upward crossing of `OPEN` before the ramp's end, linear between reports.
+        capacity: C there, nats; NaN where no ramp is.
+        reopened: Its other upward crossings, in the whole of training.
+        closed: Whether it is shut again at the last report.
+    """
+
+    latent: int
+    step: float
+    capacity: float
+    reopened: int
+    closed: bool
+
+
+def openings(reports: pd.DataFrame, trial: Mapping[str, Any]) -> list[Opening]:
+    """The latents of one trial in the order in which they opened; those that never did are left out.
+
+    Before its first report every latent counts as shut.
+
+    Args:
+        reports: The trial's rows by step: `step` and `info_<j>` (nats).
+        trial: Its row of `Frames.trials`: `family`, `capacity_start`, `capacity_max` and `ramp_steps` are read.
+    """
+    if reports.empty:
+        return []
+    has_ramp = trial["family"] == "capacity" and trial["ramp_steps"] > 1
+    slope = (trial["capacity_max"] - trial["capacity_start"]) / trial["ramp_steps"] if has_ramp else np.nan
+    steps = np.concatenate([[0.0], reports["step"].to_numpy(float)])
+    last_step = trial["ramp_steps"] if has_ramp else steps[-1]
+    found = []
+    for latent in latents_of(reports):
+        info = np.concatenate([[0.0], reports[f"info_{latent}"].to_numpy(float)])
+        upward = np.flatnonzero((info[:-1] < OPEN) & (info[1:] >= OPEN))
+        in_time = upward[steps[upward + 1] <= last_step]
+        if len(in_time) == 0:
+            continue
+        before = in_time[-1]
+        share = (OPEN - info[before]) / (info[before + 1] - info[before])
+        step = float(steps[before] + share * (steps[before + 1] - steps[before]))
+        capacity = float(trial["capacity_start"] + slope * step)
+        found.append(Opening(latent, step, capacity, len(upward) - 1, bool(info[-1] < OPEN)))
+    return sorted(found, key=lambda opening: opening.step)
+
+
+def first_two(found: list[Opening]) -> list[int]:
+    """The indices of the first two latents that opened and stayed open; fewer where fewer did."""
+    return [opening.latent for opening in found if not opening.closed][:2]
+
+
+def latents_of(columns: Iterable[str]) -> list[int]:
+    """The indices j of the columns `info_<j>`, ascending."""
+    names = (name.removeprefix("info_") for name in columns if name.startswith("info_"))
+    return sorted(int(name) for name in names if name.isdigit())

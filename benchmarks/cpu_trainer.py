@@ -1,0 +1,150 @@
+"""How much faster is a study on CPUs than plain PyTorch? Prints the ratio of their updates a second last.
+
+Ours is what a study does on this machine: as many one-thread trials as cores, each with its batches, updates and
+reports. Plain is what one would write first: one process with all threads, eager, fp32, channels first, the default
+allocator, batches and updates alone (no reports: in favour of plain). Each round runs both, one after the other.
+
+python benchmarks/cpu_trainer.py
+"""
+
+import argparse
+import dataclasses
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from study.config import LAPTOP
+from study.preflight import cores
+from trainables.config import TrialConfig
+from trainables.data.cache import locate
+from trainables.hardware import cpu_has_bf16
+
+TENTH = 10
+"""A round is a tenth of a laptop trial: a tenth of its updates, its reports on a tenth of the rows."""
+
+
+def main(words: list[str]) -> int:
+    """Run the rounds, or one worker of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--worker", choices=["ours", "plain"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args(words)
+    if arguments.worker:
+        {"ours": ours, "plain": plain}[arguments.worker]()
+        return 0
+    locate("dsprites")  # once, before the processes ask for it together
+    config = trial()
+    print(f"{cores()} cores, {config.precision}, batch {config.batch_size}, {config.steps} updates a round")
+    ratios = []
+    for _ in range(arguments.rounds):
+        fast = rate("ours", processes=cores(), threads=1)
+        slow = rate("plain", processes=1, threads=cores())
+        ratios.append(fast / slow)
+        print(f"ours {fast:.1f} updates/s, plain {slow:.1f} updates/s: {ratios[-1]:.2f}", flush=True)
+    print(f"ratio, median of {len(ratios)} rounds: {statistics.median(ratios):.2f}")
+    return 0
+
+
+def trial() -> TrialConfig:
+    """A tenth of a laptop trial, of the family that costs more."""
+    whole = LAPTOP.trial
+    return dataclasses.replace(
+        whole,
+        steps=whole.steps // TENTH,
+        ramp_steps=whole.ramp_steps // TENTH,
+        precision="bf16" if cpu_has_bf16() else "fp32",
+    )
+
+
+def rate(worker: str, processes: int, threads: int) -> float:
+    """Updates a second of all the processes together, between a common start and the last one's end."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, __file__, "--worker", worker]
+    started = [
+        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(processes)
+    ]
+    for process in started:  # all have imported and warmed up
+        assert process.stdout is not None
+        if process.stdout.readline().strip() != "ready":
+            raise RuntimeError(f"worker {worker} has died before its start")
+    begin = time.perf_counter()
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    codes = [process.wait() for process in started]
+    seconds = time.perf_counter() - begin
+    if any(codes):
+        raise RuntimeError(f"worker {worker} has ended with codes {codes}")
+    return processes * trial().steps / seconds
+
+
+def ours() -> None:
+    """One trial as in a study."""
+    import torch
+
+    from trainables import hardware
+    from trainables.data.dataset import open_dataset
+    from trainables.trainer import Trainer
+
+    torch.set_num_threads(1)
+    hardware.keep_freed_memory()
+    config, whole = trial(), LAPTOP.evaluation
+    evaluation = dataclasses.replace(
+        whole,
+        report_every=whole.report_every // TENTH,
+        report_rows=whole.report_rows // TENTH,
+        probe_rows=whole.probe_rows // TENTH,
+    )
+    dataset = open_dataset(locate("dsprites"))
+    warm = Trainer(config, evaluation, dataset)
+    for _ in range(5):
+        warm.update()
+    trainer = Trainer(config, evaluation, dataset)
+    _wait()
+    while not trainer.run_to_report().done:
+        pass
+
+
+def plain() -> None:
+    """The same network and objective, as one would write it first."""
+    import torch
+    from torch import nn
+
+    from trainables import objectives
+    from trainables.data.dataset import open_dataset
+    from trainables.model import CHANNELS, VAE, initialise
+
+    config, dataset = trial(), open_dataset(locate("dsprites"))
+    model = VAE(dataset.image_shape, config.latents)
+    initialise(model, config.init, config.seed)
+    model.decoder[-1] = nn.ConvTranspose2d(CHANNELS, dataset.image_shape[0], 4, stride=2, padding=1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+
+    def update(step: int) -> None:
+        rows = dataset.train_rows[torch.randint(len(dataset.train_rows), (config.batch_size,)).numpy()]
+        images = torch.from_numpy(dataset.batch(rows))
+        mean, log_std = model.encode(images)
+        logits = model.decode(mean + log_std.exp() * torch.randn_like(mean))
+        recon, kl = objectives.reconstruction_loss(logits, images), objectives.gaussian_kl(mean, log_std)
+        optimizer.zero_grad()
+        objectives.objective(recon, kl, step, config).backward()
+        optimizer.step()
+
+    for step in range(5):
+        update(step)
+    _wait()
+    for step in range(config.steps):
+        update(step)
+
+
+def _wait() -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from analysis import findings, tradeoff
+from analysis.frames import Frames, load
+from study.config import StudyConfig
+from tests.analysis.conftest import two_lost, write_study
+from trainables.config import InputError
+
+
+def told(path: Path) -> tuple[Frames, list[tradeoff.Setting], list[str]]:
+    frames = load(path)
+    rows = tradeoff.settings(frames.trials)
+    return frames, rows, findings.sentences(frames, rows, findings.by_trial(frames, rows))
+
+
+def test_one_row_a_finished_trial(fake_study: Path) -> None:
+    frames = load(fake_study)
+    trials = findings.by_trial(frames, tradeoff.settings(frames.trials))
+    assert len(trials) == 10
+    first = trials[trials["setting"] == "C = 12"].iloc[0]
+    assert first["seed"] == 0
+    assert first["follows"] == pytest.approx(0.1)
+    assert first["opened"] == "z0 at 2.0, z1 at 7.0"  # 0.2 nats at updates 200 and 700
+    assert first["position_r2"] > 0.9
+    fixed = trials[trials["setting"] == "β = 4"].iloc[0]
+    assert fixed["opened"] == "z0 at 200, z1 at 700"
+    assert fixed["follows"] != fixed["follows"]
+
+
+def test_what_the_study_says(fake_study: Path) -> None:
+    assert told(fake_study)[2] == [
+        "8 of 10 finished trials are off the plateau (recon < 0.35 R0, R0 = 556.3 nats).",
+        "Of 12 trials started, some enter no table or figure: 1 diverged, 1 failed.",
+        "KL follows C: over the ramp |KL - C| is under 1 nat on average in 5 of 5 capacity trials "
+        "(largest: 0.10 nats).",
+        "The first two latents to open jointly predict x and y (R^2 >= 0.8) in 5 of 5 beta trials and 5 of 5 capacity "
+        "trials.",
+        "The audit's verdicts: fine 8, not informative 2 (C = 6).",
+        "Of no setting more than two seeds have finished: the spread over seeds is unknown, and no interval is given.",
+        findings.LAPTOP_CLAIM,
+    ]  # fmt: skip
+
+
+def test_one_family_one_seed_and_no_factors_are_said(tmp_path: Path) -> None:
+    study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": (1.0, 4.0)}, seeds=1)
+    _, _, sentences = told(write_study(tmp_path / "s", lambda config: "finished", study, factors=False))
+    assert "All trials are of the family beta: it cannot be compared with another." in sentences
+    assert any(sentence.startswith("Of no setting more than one seed has finished") for sentence in sentences)
+    assert "Scores are missing in 2 trials: the dataset has no factors." in sentences
+    assert "Whether the first latents to open know the position cannot be told here." in sentences
+    assert not any("KL follows C:" in sentence for sentence in sentences)
+
+
+def test_three_seeds_are_not_called_few(tmp_path: Path) -> None:
+    study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": (1.0,)}, seeds=3)
+    _, _, sentences = told(write_study(tmp_path / "s", lambda config: "finished", study))
+    assert not any("Of no setting" in sentence for sentence in sentences)
+
+
+def test_the_trial_with_the_least_seed_is_looked_at(fake_study: Path) -> None:
+    frames, rows, _ = told(fake_study)
+    keys = findings.chosen(frames, rows, [])
+    assert [frames.trial(key)["seed"] for key in keys] == [0] * 6
+    assert [frames.trial(key)["setting"] for key in keys] == [row.id for row in rows]
+    assert len(findings.chosen(frames, rows, [], most=3)) == 3
+
+
+def test_a_setting_whose_first_seed_was_lost_shows_its_second(tmp_path: Path) -> None:
+    study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": (1.0,)})
+    path = write_study(tmp_path / "s", lambda config: "diverged" if config.seed == 0 else "finished", study)
+    frames, rows, _ = told(path)
+    assert [frames.trial(key)["seed"] for key in findings.chosen(frames, rows, [])] == [1]
+
+
+def test_trials_are_named_by_the_beginning_of_their_keys(fake_study: Path) -> None:
+    frames, rows, _ = told(fake_study)
+    key = frames.finished["key"].iloc[4]
+    assert findings.chosen(frames, rows, [key[:7]]) == [key]
+    with pytest.raises(InputError, match=f"no finished trial has the key '{key[:-1]}x'; did you mean {key}"):
+        findings.chosen(frames, rows, [f"{key[:-1]}x"])
+    with pytest.raises(InputError, match="give one of"):
+        findings.chosen(frames, rows, [""])
+
+
+def test_a_lost_trial_cannot_be_looked_at(fake_study: Path) -> None:
+    frames, rows, _ = told(fake_study)
+    lost = frames.trials.query("status == 'diverged'")["key"].iloc[0]
+    with pytest.raises(InputError, match="no finished trial"):
+        findings.chosen(frames, rows, [lost])
+
+
+def test_lost_trials_are_those_of_the_fixture() -> None:
+    study = dataclasses.replace(StudyConfig(), pinned={"beta": (16.0,), "capacity_max": (18.0,)})
+    from study.searches import cells
+
+    assert sorted(two_lost(config) for config in cells(study)) == ["diverged", "failed", "finished", "finished"]
