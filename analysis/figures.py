@@ -28,7 +28,15 @@ def style() -> None:
     sns.set_theme(
         style="ticks", context="paper", font_scale=1.1, rc={"axes.spines.top": False, "axes.spines.right": False}
     )
-    mpl.rcParams.update({"axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False, "savefig.dpi": 160})
+    mpl.rcParams.update(
+        {
+            "axes.grid": True,
+            "grid.alpha": 0.3,
+            "legend.frameon": False,
+            "savefig.dpi": 160,
+            "figure.constrained_layout.use": True,
+        }
+    )
 
 
 def colours(families: list[str]) -> dict[str, str]:

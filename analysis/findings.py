@@ -51,6 +51,15 @@ def by_trial(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
     return pd.DataFrame(table)
 
 
+def table(trials: pd.DataFrame) -> pd.DataFrame:
+    """The frame of `by_trial` as text, for the page and the notebook."""
+    digits = {"recon": 1, "kl": 1, "follows": 2, "mig_calibrated": 3, "active_latents": 0, "position_r2": 2}
+    shown = trials.drop(columns="family").assign(key=trials["key"].str[:8])
+    for name, places in digits.items():
+        shown[name] = [f"{value:.{places}f}" if pd.notna(value) else "-" for value in trials[name]]
+    return shown.rename(columns={"active_latents": "active", "position_r2": "position R^2"})
+
+
 def sentences(frames: Frames, rows: list[Setting], trials: pd.DataFrame) -> list[str]:
     """What the study shows and what cannot be said, most important first.
 

@@ -70,12 +70,12 @@ def write(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, ke
     page.findings(findings.sentences(frames, rows, trials))
     page.heading("The trade-off")
     if any(row.estimates["mig_calibrated"].values for row in rows):
-        figure, axes = plt.subplots(figsize=(7.4, 4.9), layout="constrained")
+        figure, axes = plt.subplots(figsize=(7.4, 4.9))
         figures.tradeoff(axes, finished, rows)
         page.picture(_saved(figure, frames, "tradeoff"), "Reconstruction against mig_calibrated", _AS_DRAWN)
     else:
         page.paragraph("No finished trial has a disentanglement score: there is no front to draw.")
-    figure, axes = plt.subplots(figsize=(7.4, 4.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.4, 4.6))
     figures.rate_distortion(axes, finished, rows, frames.dataset.get("entropy"))
     page.picture(_saved(figure, frames, "rate_distortion"), "Reconstruction against KL", _AS_DRAWN)
     page.heading("Settings")
@@ -83,10 +83,10 @@ def write(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, ke
     page.paragraph(_IN_BRACKETS)
     page.heading("Does the KL follow, and is it used?")
     if "capacity" in {row.family for row in rows}:
-        figure, axes = plt.subplots(figsize=(7.4, 3.8), layout="constrained")
+        figure, axes = plt.subplots(figsize=(7.4, 3.8))
         figures.tracking(axes, frames.rows, finished)
         page.picture(_saved(figure, frames, "tracking"), "KL minus C along training, one line a capacity trial")
-    page.table(_as_text(trials))
+    page.table(findings.table(trials))
     page.paragraph(_COLUMNS)
     page.heading("Trials looked at")
     page.paragraph(_SHEETS)
@@ -119,15 +119,6 @@ _SHEETS = (
     "of, as a share of that factor's entropy. Inactive latents are grey. Other trials: "
     "python -m analysis.report STORE --trials KEY ..."
 )
-
-
-def _as_text(trials: pd.DataFrame) -> pd.DataFrame:
-    """The frame of `findings.by_trial` as the page shows it."""
-    digits = {"recon": 1, "kl": 1, "follows": 2, "mig_calibrated": 3, "active_latents": 0, "position_r2": 2}
-    shown = trials.drop(columns="family").assign(key=trials["key"].str[:8])
-    for name, places in digits.items():
-        shown[name] = [f"{value:.{places}f}" if pd.notna(value) else "-" for value in trials[name]]
-    return shown.rename(columns={"active_latents": "active", "position_r2": "position R^2"})
 
 
 def _print(rows: list[tradeoff.Setting], sentences: list[str]) -> None:

@@ -58,7 +58,7 @@ def trial_figure(frames: Frames, key: str, seed_image: int = 0) -> Figure:
     """
     trial, arrays, reports = frames.trial(key), frames.study.arrays(key), frames.reports(key)
     rows = rows_by_kl(trial, arrays, frames.factors)
-    figure = plt.figure(figsize=(11.0, 4.6), layout="constrained")
+    figure = plt.figure(figsize=(11.0, 4.6))
     grid = figure.add_gridspec(2, 2, width_ratios=[1, 1.25], height_ratios=[2.4, 1])
     figures.kl_along_training(figure.add_subplot(grid[0, 0]), reports, openings(reports, trial))
     reconstructions(figure.add_subplot(grid[1, 0]), arrays)

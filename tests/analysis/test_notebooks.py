@@ -36,7 +36,7 @@ def test_the_trade_off_notebook_shows_the_study(fake_study: Path, monkeypatch: p
     assert len(outputs(notebook, "image/png")) == 4
     tables = outputs(notebook, "text/html")
     assert "capacity_max" in tables[0]
-    assert "position_r2" in tables[1]
+    assert "position R^2" in tables[1]
     printed = "".join(
         output["text"] for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output
     )
