@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.frames import Frames, records
 from analysis.openings import Opening, first_two, openings
 from analysis.tradeoff import Setting
-from trainables.config import InputError, near
+from study.store import StoreError, Trial
 from trainables.metrics.inputs import MetricError
 from trainables.metrics.position import position_r2
 
@@ -93,23 +93,21 @@ def chosen(frames: Frames, rows: list[Setting], keys: list[str], most: int = 12)
         most: Settings shown without being asked for, evenly taken from all.
 
     Raises:
-        InputError: A key that is not of a finished trial, with the near ones.
+        StoreError: A key that no trial has, with the near ones, or whose trial has not finished.
     """
-    trials = records(frames.finished.sort_values(by="seed"))
     if keys:
-        return [_named(key, [trial["key"] for trial in trials]) for key in keys]
+        return [_finished(frames.study.trial(key)) for key in keys]
+    trials = records(frames.finished.sort_values(by="seed"))
     first = {trial["setting"]: trial["key"] for trial in reversed(trials)}
     firsts = [first[row.id] for row in rows if row.id in first]
     places = np.unique(np.linspace(0, len(firsts) - 1, min(most, len(firsts))).round().astype(int))
     return [firsts[place] for place in places]
 
 
-def _named(key: str, known: list[str]) -> str:
-    same = [name for name in known if name.startswith(key)]
-    if len(same) != 1:
-        remedy = f"give one of {', '.join(same)}" if same else near(key, known)
-        raise InputError(f"no finished trial has the key {key!r}; {remedy}")
-    return same[0]
+def _finished(trial: Trial) -> str:
+    if trial.status != "finished":
+        raise StoreError(f"trial {trial.key} is {trial.status} and has no pictures; name a finished one")
+    return trial.key
 
 
 def _deviation(reports: pd.DataFrame, trial: dict[str, Any]) -> float:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from trainables.config import Evaluation, TrialConfig
 
-ASSUMED_STEPS_PER_SECOND = {"bf16": 14.0, "fp32": 9.0, "gpu": 100.0}
-"""One trial on one core of a laptop, by precision, until the study itself has measured.
+ASSUMED_STEPS_PER_SECOND = {"bf16": 18.0, "fp32": 11.0, "gpu": 100.0}
+"""One trial of batch 64 on one core of a laptop, by precision, until the study itself has measured.
 
 For a GPU nothing is assumed of the price; the bound serves to space the reports.
 """
@@ -83,11 +83,12 @@ def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, speed:
     """
     cost = 0.0
     for config in configs:
+        size = config.batch_size / 64
         full = 2 if config.objective == "capacity" else 1
         reports = config.steps / evaluation.report_every
-        cost += config.steps if speed.measured else config.steps * config.batch_size / 64
-        cost += full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
-        cost += reports * min(evaluation.report_rows, evaluation.probe_rows) / 1000 * STEPS_PER_1K_REPORT
+        scoring = full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
+        scoring += reports * min(evaluation.report_rows, evaluation.probe_rows) / 1000 * STEPS_PER_1K_REPORT
+        cost += config.steps + scoring / size if speed.measured else config.steps * size + scoring
     rate = speed.steps_per_second
     busy = min(slots, len(configs)) or 1
     return Price(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.parts import Parts
-from trainables.config import InputError, TrialConfig, from_dict
+from trainables.config import InputError, TrialConfig, from_dict, near
 
 STATUS = {"started": "running", "retried": "running"}
 """Status after an event; every other event is its own status."""
@@ -106,6 +107,19 @@ class Study:
         last = last.drop(columns=["attempt", "time", "seconds"])
         return trials.merge(seconds, on="key", how="left").merge(last, on="key", how="left")
 
+    def trial(self, key: str) -> "Trial":
+        """One trial, by its key or a beginning of it that no other shares.
+
+        Raises:
+            StoreError: No trial has that key, naming the near ones, or several begin with it.
+        """
+        known = list(self.configs())
+        same = [name for name in known if key and name.startswith(key)]
+        if len(same) != 1:
+            remedy = f"give one of {', '.join(same)}" if same else near(key, known) if known else "train some first"
+            raise StoreError(f"store {self.path} has no trial {key!r}; {remedy}")
+        return Trial(self, same[0])
+
     def arrays(self, key: str) -> dict[str, np.ndarray]:
         """The arrays of a finished trial.
 
@@ -126,6 +140,50 @@ class Study:
     def log_path(self, key: str) -> Path:
         """Where a trial's output and tracebacks are, if there are any."""
         return self.path / "logs" / f"{key}.txt"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a study; what it holds is read from disk when asked for."""
+
+    study: Study
+    key: str
+
+    @property
+    def config(self) -> TrialConfig:
+        """What was trained."""
+        return self.study.configs()[self.key]
+
+    @property
+    def status(self) -> str:
+        """As `Study.status`."""
+        return self.study.status()[self.key]
+
+    def rows(self) -> pd.DataFrame:
+        """Its metrics rows, by step."""
+        rows = self.study.rows()
+        return rows.loc[rows["key"] == self.key].reset_index(drop=True)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As `Study.arrays`."""
+        return self.study.arrays(self.key)
+
+    def model(self) -> Any:
+        """The trained model, a `torch.nn.Module` on the CPU in evaluation mode; half-trained where training goes on.
+
+        It encodes images (n, channels, 64, 64) in [0, 1] into mean and log std, each (n, latents), and decodes codes
+        (n, latents) into Bernoulli logits.
+
+        Raises:
+            StoreError: The trial has no checkpoint yet.
+            ConfigError: Its checkpoint cannot be read.
+        """
+        state = self.study.checkpoint(self.key)
+        if state is None:
+            raise StoreError(f"store {self.study.path} has no weights of trial {self.key}; run the study to make them")
+        from trainables.checkpoint import model_of  # torch: readers of tables do without
+
+        return model_of(state, f"trial {self.key}")
 
 
 def open_study(path: Path | str) -> Study:

@@ -19,10 +19,12 @@ from study.preflight import check_address, check_disk, cores, gpus, provenance
 from study.progress import snapshot
 from study.searches import SEARCHES, cells
 from study.store import Store, StoreError, Study, open_study
-from trainables.config import InputError, check_image_shape, check_range, read_settings
+from trainables.config import InputError, check_image_shape, check_range, is_own
 from trainables.data.cache import RENDERED, check_known, locate
 from trainables.data.dataset import open_dataset
 from trainables.hardware import cpu_has_bf16, require_precision
+from trainables.own import load, source_sha256
+from trainables.settings import read_settings
 
 
 class Flags(argparse.ArgumentParser):
@@ -146,6 +148,8 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     if existing:
         existing.check_identity(study.identity(existing.identity.get("dataset", "")))
     plan = cells(study)
+    for name in study.own:
+        load(name)
     check_known(study.dataset)
     pending = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)[: arguments.max_trials]
     cost = price(pending, study.evaluation, where.slots, speed_of(study, existing, where))
@@ -162,8 +166,11 @@ def start(
     if not where.address:
         require_precision(study.pinned["precision"][0], on_gpu=where.gpus > 0)
     dataset = open_dataset(locate(study.dataset))
-    check_image_shape(dataset.image_shape)
-    with Store.open(path, study.identity(dataset.sha256), provenance(command, predicted)) as store:
+    if not is_own(study.identity("")["model"]):
+        check_image_shape(dataset.image_shape)
+    own = {name: source_sha256(name) for name in study.own}
+    recorded = provenance(command, predicted) | {"dataset": dataset.about, "own": own}
+    with Store.open(path, study.identity(dataset.sha256), recorded) as store:
         for warning in store.warnings:
             print(f"warning: {warning}", file=sys.stderr)
         plan = cells(study)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from study.config import PROTOCOLS, Axes, Protocol, StudyConfig
-from trainables.config import ConfigError, TrialConfig, check_choice
+from trainables.config import ConfigError, TrialConfig, check_choice, is_own
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ SEARCHES = {
 def cells(study: StudyConfig) -> list[TrialConfig]:
     """Every trial of a study, without duplicates: all settings with the first seed, then with the second, ...
 
+    One's own objective is a family of its own, whose axes are what is pinned.
+
     Raises:
         ConfigError: The search is unknown, has no family of a pinned objective, or a cell cannot be run.
     """
@@ -48,6 +50,7 @@ def cells(study: StudyConfig) -> list[TrialConfig]:
     if "objective" in study.pinned:
         wanted = {TrialConfig(objective=name).family for name in study.pinned["objective"]}
         families = [axes for axes in families if TrialConfig(objective=axes["objective"][0]).family in wanted]
+        families += [{"objective": (name,)} for name in study.pinned["objective"] if is_own(name)]
         if not families:
             raise ConfigError(
                 f"search {study.search} has no family of objective={study.pinned['objective'][0]}; "

@@ -17,9 +17,9 @@ import numpy as np
 
 from study.compare import compare
 from study.parts import Parts
-from study.reader import StoreError, Study, description, open_study
+from study.reader import StoreError, Study, Trial, description, open_study
 
-__all__ = ["Store", "StoreError", "Study", "compare", "open_study"]
+__all__ = ["Store", "StoreError", "Study", "Trial", "compare", "open_study"]
 
 FLUSH_ROWS, FLUSH_SECONDS, COMPACT_PARTS = 200, 2.0, 500
 
@@ -80,7 +80,7 @@ class Store:
             raise StoreError(f"{problems[0]}; move it away, and what it held of a trial's end is made again")
         if described["provenance"]:
             before = described["provenance"][-1]
-            for name in ("commit", "versions", "hardware"):
+            for name in ("commit", "versions", "hardware", "own"):
                 if before.get(name) != provenance.get(name):
                     self.warnings.append(f"{name} was {before.get(name)}, now {provenance.get(name)}")
         described["provenance"].append({"date": _now(), **provenance})

@@ -20,7 +20,9 @@ REQUIREMENTS = [
 
 
 def modules() -> list[Path]:
-    return sorted(path for package in ("analysis", "benchmarks", "study", "trainables") for path in (ROOT / package).rglob("*.py"))
+    return sorted(
+        path for package in ("analysis", "benchmarks", "study", "trainables") for path in (ROOT / package).rglob("*.py")
+    )
 
 
 def pins() -> dict[str, str]:

@@ -24,6 +24,7 @@ MAY_IMPORT = {
 }
 LOADS_RAY = {"study.adapters", "study.launch", "trainables.trial"}
 LOADS_TORCH = {
+    "trainables.checkpoint",
     "trainables.evaluation",
     "trainables.model",
     "trainables.objectives",

@@ -9,12 +9,14 @@ import difflib
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 OBJECTIVES = ("vae", "beta_vae", "capacity")
+MODELS = ("burgess2018-a1",)
 INITS = ("he", "pytorch")
 PRECISIONS = ("fp32", "bf16")
 UINT32 = 2**32
@@ -43,7 +45,7 @@ class TrialConfig:
     """
 
     objective: str = "capacity"
-    """`vae`, `beta_vae` (Eq. 5) or `capacity` (Eq. 8)."""
+    """`vae`, `beta_vae` (Eq. 5), `capacity` (Eq. 8), or one's own as `package.module:function`."""
     beta: float = 1.0
     """Weight of the KL in `beta_vae`."""
     gamma: float = 1000.0
@@ -76,10 +78,14 @@ class TrialConfig:
     """Overrides `seed` for the batch order."""
     noise_seed: int | None = None
     """Overrides `seed` for the reparametrisation noise."""
+    model: str = MODELS[0]
+    """The network of A.1, or one's own as `package.module:Class`."""
 
     def __post_init__(self) -> None:
         check_types(self)
-        check_choice("objective", self.objective, OBJECTIVES)
+        for name, value, ours in (("objective", self.objective, OBJECTIVES), ("model", self.model, MODELS)):
+            if not is_own(value):
+                check_choice(name, value, ours)
         check_choice("init", self.init, INITS)
         check_choice("precision", self.precision, PRECISIONS)
         for name, low, high in (
@@ -109,12 +115,21 @@ class TrialConfig:
 
     @property
     def family(self) -> str:
-        """`beta` or `capacity`: all settings of one objective (a VAE is beta-VAE with beta 1)."""
+        """All settings of one objective: `beta` (a VAE has beta 1), `capacity`, or one's own by its name."""
+        if is_own(self.objective):
+            return self.objective
         return "capacity" if self.objective == "capacity" else "beta"
 
     def canonical(self) -> "TrialConfig":
-        """The same trial with every field that its objective does not read at the default."""
+        """The same trial with every field that its objective and model do not read at the default.
+
+        One's own objective may read any; one's own model initialises itself.
+        """
         default = TrialConfig()
+        if is_own(self.model) and self.init != default.init:
+            return dataclasses.replace(self, init=default.init).canonical()
+        if is_own(self.objective):
+            return self
         if self.objective == "capacity":
             return dataclasses.replace(self, beta=default.beta)
         unread = ("gamma", "capacity_max", "capacity_start", "ramp_steps")
@@ -167,6 +182,11 @@ class Evaluation:
         check_range("report_rows", self.report_rows, 2, 10**6)
         check_range("probe_rows", self.probe_rows, 2, 10**6)
         check_range("eval_seed", self.eval_seed, 0, UINT32 - 1)
+
+
+def is_own(name: str) -> bool:
+    """Whether an objective or a model is one's own: `package.module:name`."""
+    return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", name) is not None
 
 
 def _digest(config: TrialConfig) -> str:
@@ -243,43 +263,6 @@ def near(word: str, choices: tuple[str, ...] | list[str]) -> str:
 def kind_name(kinds: Any) -> str:
     """`int`, `float`, `int | None`: an annotation as a person reads it."""
     return kinds.__name__ if isinstance(kinds, type) else str(kinds)
-
-
-def read_settings(texts: list[str]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """Command-line words `key=value` or `key=value,value` as typed values.
-
-    Returns:
-        The values of each `TrialConfig` field, and the value of each `Evaluation` field.
-
-    Raises:
-        ConfigError: Not of that form, an unknown key (with the near ones), or a value of the wrong type.
-    """
-    trial: dict[str, list[Any]] = {}
-    evaluation: dict[str, Any] = {}
-    for text in texts:
-        name, equals, words = (part.strip() for part in text.partition("="))
-        if not (equals and name and words):
-            raise ConfigError(f"--set {text!r} is not of the form key=value; write for example --set gamma=30")
-        check_choice("key", name, field_names(TrialConfig) + field_names(Evaluation))
-        if name in trial or name in evaluation:
-            raise ConfigError(f"{name} is set twice; give several values as --set {name}=VALUE,VALUE")
-        if name in field_names(TrialConfig):
-            trial[name] = [_parse(TrialConfig, name, word.strip()) for word in words.split(",")]
-        else:
-            evaluation[name] = _parse(Evaluation, name, words)
-    return trial, evaluation
-
-
-def _parse(kind: type[Any], name: str, word: str) -> Any:
-    kinds: Any = next(field.type for field in dataclasses.fields(kind) if field.name == name)
-    if kinds is str:
-        return word
-    if kinds not in (int, float) and word.lower() == "none":
-        return None
-    try:
-        return float(word) if kinds is float else int(word)
-    except ValueError:
-        raise ConfigError(f"{name}={word!r} is not of type {kind_name(kinds)}; give one such value") from None
 
 
 def field_names(kind: type[TrialConfig] | type[Evaluation]) -> list[str]:

@@ -14,7 +14,8 @@ from trainables import objectives
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
 from trainables.metrics import audit, mig
-from trainables.model import VAE
+from trainables.metrics.inputs import MetricError
+from trainables.model import EncoderDecoder
 from trainables.randomness import EVALUATION, normals, permutation
 
 CHUNK = 128
@@ -64,13 +65,13 @@ class Evaluator:
         self.train_noise = normals(seed, EVALUATION, _TRAIN_NOISE, count).view(-1, latents)
 
     @torch.no_grad()
-    def report(self, model: VAE, config: TrialConfig, step: int) -> Row:
+    def report(self, model: EncoderDecoder, config: TrialConfig, step: int) -> Row:
         """The cheap row: reconstruction, KL and information on the first `report_rows` probe rows."""
         recon, mean, log_std = self._pass(model, self.probe[: self.report_rows], self.noise)
         return self._basics(config, step, recon, mean, log_std)[0]
 
     @torch.no_grad()
-    def full(self, model: VAE, config: TrialConfig, step: int, nulls: bool) -> tuple[Row, Arrays]:
+    def full(self, model: EncoderDecoder, config: TrialConfig, step: int, nulls: bool) -> tuple[Row, Arrays]:
         """The full evaluation on the whole probe.
 
         Args:
@@ -104,13 +105,27 @@ class Evaluator:
         }
         codes = mean.numpy()
         sampled = (mean + log_std.exp() * self.noise).numpy()
+        scores, tables = self._scores(codes, sampled, active, nulls)
+        arrays = {"probe_rows": self.probe, "mean": codes, "log_std": log_std.numpy()}
+        return row | scores, arrays | tables | self._sheets(model, mean)
+
+    def _scores(self, codes: np.ndarray, sampled: np.ndarray, active: np.ndarray, nulls: bool) -> tuple[Row, Arrays]:
+        """Scores against the factors and their tables; a row that says why, where there are none."""
+        if not self.dataset.factors:
+            return {"missing_scores": "the dataset has no factors"}, {}
         factors = self.dataset.factors_of(self.probe)
-        score = mig.score(codes, factors, seed=self.seed, null_draws=20 if nulls else 0)
-        row |= {
-            "mig": score.value,
-            "mig_active": mig.mig_active(codes, factors, active),
-            "mig_sampled": mig.mig(sampled, factors),
-        }
+        tables: Arrays = {"factors": factors.astype(np.uint8)}
+        try:
+            score = mig.score(codes, factors, seed=self.seed, null_draws=20 if nulls else 0)
+            tables["mutual_information"] = mig.mutual_information(codes, factors)
+            row = {
+                "missing_scores": "",
+                "mig": score.value,
+                "mig_active": mig.mig_active(codes, factors, active),
+                "mig_sampled": mig.mig(sampled, factors),
+            }
+        except MetricError as error:
+            return {"missing_scores": str(error)}, tables
         if nulls:
             row |= {
                 "mig_null": score.null,
@@ -118,15 +133,7 @@ class Evaluator:
                 "mig_ceiling": score.ceiling,
                 "mig_calibrated": score.calibrated,
             }
-        arrays = {
-            "probe_rows": self.probe,
-            "mean": codes,
-            "log_std": log_std.numpy(),
-            "factors": factors.astype(np.uint8),
-            "mutual_information": mig.mutual_information(codes, factors),
-            **self._sheets(model, mean),
-        }
-        return row, arrays
+        return row, tables
 
     def verdict(self, config: TrialConfig, row: Row) -> str:
         """The audit's verdict on a row with its `tracking`, the mean held-out KL - C over the ramp (NaN without)."""
@@ -150,26 +157,26 @@ class Evaluator:
         info = audit.information_per_latent(mean.numpy(), log_std.numpy())
         kl = float(info.kl.sum())
         capacity = objectives.capacity(step, config) if config.objective == "capacity" else float("nan")
-        penalty = config.gamma * abs(kl - capacity) if config.objective == "capacity" else config.canonical().beta * kl
+        objective = objectives.objective(losses, objectives.gaussian_kl(mean, log_std), step, config)
         row = {
             "step": step,
             "recon": recon,
             "kl": kl,
             "capacity": capacity,
-            "objective_value": recon + penalty,
+            "objective_value": objective.item(),
             "info_sum": float(info.info.sum()),
             **{f"kl_{j}": float(value) for j, value in enumerate(info.kl)},
             **{f"info_{j}": float(value) for j, value in enumerate(info.info)},
         }
         return row, info
 
-    def _pass(self, model: VAE, rows: np.ndarray, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _pass(self, model: EncoderDecoder, rows: np.ndarray, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruction loss (rows,), mean and log std (rows, latents), on the CPU, of codes drawn with `noise`."""
         losses, means, log_stds = [], [], []
         for start in range(0, len(rows), CHUNK):
             images = self._images(rows[start : start + CHUNK])
             with self._autocast():
-                mean, log_std = model.encode(images)
+                mean, log_std = (values.float() for values in model.encode(images))
                 draws = noise[start : start + len(images)].to(self.device)
                 logits = model.decode(mean + log_std.exp() * draws)
             losses.append(objectives.reconstruction_loss(logits, images).cpu())
@@ -177,7 +184,7 @@ class Evaluator:
             log_stds.append(log_std.cpu())
         return torch.cat(losses), torch.cat(means), torch.cat(log_stds)
 
-    def _mean_pass(self, model: VAE, mean: Tensor) -> tuple[float, float]:
+    def _mean_pass(self, model: EncoderDecoder, mean: Tensor) -> tuple[float, float]:
         """Reconstruction loss at z = mean, nats per image, and squared error summed over pixels."""
         losses, errors = [], []
         for start in range(0, len(mean), CHUNK):
@@ -187,7 +194,7 @@ class Evaluator:
             errors.append((torch.sigmoid(logits) - images).square().flatten(1).sum(1).cpu())
         return torch.cat(losses).mean().item(), torch.cat(errors).mean().item()
 
-    def _sheets(self, model: VAE, mean: Tensor) -> Arrays:
+    def _sheets(self, model: EncoderDecoder, mean: Tensor) -> Arrays:
         """Traversals (seeds, latents, columns, h, w, c) and reconstructions, uint8, of the first probe rows."""
         latents = mean.shape[1]
         grid = torch.linspace(-SHEET_REACH, SHEET_REACH, SHEET_COLUMNS)
@@ -203,9 +210,9 @@ class Evaluator:
             "originals": self._pixels(self._images(self.probe[:count]), logits=False),
         }
 
-    def _decode(self, model: VAE, codes: Tensor) -> Tensor:
+    def _decode(self, model: EncoderDecoder, codes: Tensor) -> Tensor:
         with self._autocast():
-            return model.decode(codes.to(self.device))
+            return model.decode(codes.to(self.device)).float()
 
     def _pixels(self, values: Tensor, logits: bool = True) -> np.ndarray:
         """(n, h, w, c) uint8 from logits or from pixels in [0, 1]."""

@@ -1,15 +1,72 @@
-"""The network of Burgess et al. 2018, A.1: one plain module, and its two initialisations."""
+"""The network of Burgess et al. 2018, A.1, with its two initialisations; or one's own in its place."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.config import check_image_shape
+from trainables.config import ConfigError, TrialConfig, check_image_shape, is_own
+from trainables.own import load
 from trainables.randomness import INIT, normals, uniforms
 
 CHANNELS, HIDDEN = 32, 256
+
+
+class EncoderDecoder(Protocol):
+    """What trainer and evaluator ask of a model, beside being a `torch.nn.Module`."""
+
+    def encode(self, images: Tensor, /) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation, (batch, latents) each, of images (batch, channels, height, width)."""
+        ...
+
+    def decode(self, codes: Tensor, /) -> Tensor:
+        """Bernoulli logits (batch, channels, height, width) of codes (batch, latents)."""
+        ...
+
+
+def build(config: TrialConfig, image_shape: tuple[int, ...]) -> nn.Module:
+    """The untrained model of a trial, on the CPU: a function of its config.
+
+    Args:
+        config: Says which model, with how many latents, from which seed.
+        image_shape: (channels, height, width).
+
+    Raises:
+        ConfigError: The images do not fit our network, or one's own model is not what `trainables.own` asks for.
+    """
+    seed = config.spawned_seed("init")
+    if not is_own(config.model):
+        model = VAE(image_shape, config.latents)
+        initialise(model, config.init, seed)
+        return model
+    make = load(config.model)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            own = make(image_shape, config.latents)
+        _check_shapes(own.eval(), image_shape, config.latents)
+    except Exception as error:  # whatever somebody's model does
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"model {config.model} does not work on images of {image_shape} with {config.latents} latents ({reason}); "
+            "it takes (image_shape, latents) and has encode(images) and decode(codes)"
+        ) from error
+    return own.train()
+
+
+@torch.no_grad()
+def _check_shapes(model: EncoderDecoder, image_shape: tuple[int, ...], latents: int) -> None:
+    images = torch.zeros(2, *image_shape)
+    mean, log_std = model.encode(images)
+    logits = model.decode(mean)
+    for name, value, shape in (
+        ("encode's mean", mean, (2, latents)),
+        ("encode's log std", log_std, (2, latents)),
+        ("decode's logits", logits, tuple(images.shape)),
+    ):
+        if tuple(value.shape) != shape:
+            raise ValueError(f"{name} of 2 images are of shape {tuple(value.shape)}, not {shape}")
 
 
 class VAE(nn.Module):
@@ -27,7 +84,7 @@ class VAE(nn.Module):
     Source: Burgess et al. 2018, A.1.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], latents: int) -> None:
+    def __init__(self, image_shape: tuple[int, ...], latents: int) -> None:
         super().__init__()
         check_image_shape(image_shape)
         colours = image_shape[0]

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.config import TrialConfig
+from trainables.config import ConfigError, TrialConfig, is_own
+from trainables.own import load
 
 
 def gaussian_kl(mean: Tensor, log_std: Tensor) -> Tensor:
@@ -57,11 +58,25 @@ def objective(recon: Tensor, kl: Tensor, step: int, config: TrialConfig) -> Tens
 
     Returns:
         A scalar: Eq. 3 for `vae`, Eq. 5 for `beta_vae`, Eq. 8 for `capacity`, each with its sign turned. Eq. 8 takes
-        the deviation of the *batch mean* of the KL from C, not the mean of each image's deviation.
+        the deviation of the *batch mean* of the KL from C, not the mean of each image's deviation. Else whatever
+        one's own objective gives.
+
+    Raises:
+        ConfigError: One's own objective gives something that cannot be descended.
 
     Source: Burgess et al. 2018.
     """
+    if is_own(config.objective):
+        return _own(recon, kl, step, config)
     total = kl.sum(1).mean()
     if config.objective == "capacity":
         return recon.mean() + config.gamma * (total - capacity(step, config)).abs()
     return recon.mean() + (1.0 if config.objective == "vae" else config.beta) * total
+
+
+def _own(recon: Tensor, kl: Tensor, step: int, config: TrialConfig) -> Tensor:
+    loss = load(config.objective)(recon, kl, step, config)
+    if not (isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad == recon.requires_grad):
+        shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
+        raise ConfigError(f"objective {config.objective} gave a loss of {shape}; return a scalar made of recon and kl")
+    return loss

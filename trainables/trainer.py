@@ -1,6 +1,6 @@
 """Trains one model: batches, updates, reports, checkpoints. No Ray.
 
-python -m trainables.trainer --set objective=capacity --set gamma=100 --set steps=1700 --set ramp_steps=1200
+python -m trainables.trainer --set gamma=100 --set capacity_max=5 --set steps=3500 --set ramp_steps=3000
 """
 
 import argparse
@@ -16,12 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables import hardware, objectives, randomness
-from trainables.config import ConfigError, Evaluation, InputError, TrialConfig, from_dict, read_settings
+from trainables import checkpoint, hardware, objectives, randomness
+from trainables.config import ConfigError, Evaluation, InputError, TrialConfig, from_dict, is_own
 from trainables.data.cache import locate
 from trainables.data.dataset import Dataset, open_dataset
 from trainables.evaluation import Arrays, Evaluator, NotFinite, Row
-from trainables.model import VAE, initialise
+from trainables.model import build
+from trainables.own import load
+from trainables.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Trainer:
         device: Where to train; by default a GPU where there is one.
 
     Raises:
-        ConfigError: The device cannot honour the trial's precision, or the images do not fit the network.
+        ConfigError: The device cannot honour the trial's precision, the images do not fit the network, or one's own
+            objective or model cannot be loaded.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class Trainer:
         hardware.require_precision(config.precision, on_gpu=self.device.type == "cuda")
         torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic = False, True  # fp32 means fp32
         self.config, self.evaluation, self.dataset = config, evaluation, dataset
-        self.model = VAE(dataset.image_shape, config.latents)
-        initialise(self.model, config.init, config.spawned_seed("init"))
+        if is_own(config.objective):
+            load(config.objective)  # refused now, not at the first update
+        self.model: Any = build(config, dataset.image_shape)
         self.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.Adam(
             self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), fused=True
@@ -81,7 +85,7 @@ class Trainer:
         config = self.config
         images, noise = self._batch()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            mean, log_std = self.model.encode(images)
+            mean, log_std = (values.float() for values in self.model.encode(images))
             codes = mean + log_std.exp() * noise  # Eq. 4
             logits = self.model.decode(codes)
         recon = objectives.reconstruction_loss(logits, images)
@@ -134,15 +138,7 @@ class Trainer:
         Raises:
             ConfigError: The checkpoint cannot be read, or belongs to another trial.
         """
-        try:  # to the CPU, where Adam keeps its step count; the parameters' copies follow their device
-            loaded = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
-            if not (isinstance(loaded, dict) and "config" in loaded):
-                raise TypeError("it holds no trial")
-        except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ConfigError(
-                f"checkpoint of trial {self.config.key()} cannot be read ({reason}); give its own"
-            ) from error
+        loaded = checkpoint.read(state, f"trial {self.config.key()}")
         key = from_dict(TrialConfig, loaded["config"]).key()
         if key != self.config.key():
             raise ConfigError(f"checkpoint of trial {key} given to trial {self.config.key()}; give its own")
@@ -182,6 +178,13 @@ class Trainer:
         return self.config.objective == "capacity" and self.config.ramp_steps > 1
 
     def _evaluate(self) -> tuple[Row, Arrays | None]:
+        self.model.eval()  # one's own model may have layers that tell the difference
+        try:
+            return self._measured()
+        finally:
+            self.model.train()
+
+    def _measured(self) -> tuple[Row, Arrays | None]:
         config, last = self.config, self.step == self.config.steps
         ramping = self._has_ramp and self.step <= config.ramp_steps
         full = last or (ramping and self.step == config.ramp_steps)
@@ -245,17 +248,17 @@ def main(words: list[str]) -> int:
         return 130
 
 
-def _train(trainer: Trainer, checkpoint: Path | None) -> int:
+def _train(trainer: Trainer, kept_in: Path | None) -> int:
     while True:
         report = trainer.run_to_report()
         if report.diverged:
             print(f"diverged before step {trainer.step}: the loss is not finite", file=sys.stderr)
             return 1
         print(_line(report.row), flush=True)
-        if checkpoint:
-            aside = checkpoint.with_name(f"{checkpoint.name}.aside")
+        if kept_in:
+            aside = kept_in.with_name(f"{kept_in.name}.aside")
             aside.write_bytes(trainer.state())
-            os.replace(aside, checkpoint)
+            os.replace(aside, kept_in)
         if report.done:
             return 0
 

@@ -15,7 +15,7 @@ from study.store import open_study
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
     "steps": "24", "ramp_steps": "12", "batch_size": "4", "report_every": "3", "probe_rows": "60", "report_rows": "30",
-    "capacity_max": "2", "beta": "1,4", "precision": "fp32",
+    "capacity_max": "2", "gamma": "100", "beta": "1,4", "precision": "fp32",
 }  # fmt: skip
 TRIALS, REPORTS = 6, 48
 """Two beta settings and one capacity setting, two seeds each; eight reports a trial."""

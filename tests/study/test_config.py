@@ -19,7 +19,7 @@ def test_the_paper_protocol_has_the_papers_values() -> None:
 
 def test_the_laptop_protocol_is_a_slice_that_fits() -> None:
     assert LAPTOP.trial.ramp_steps < LAPTOP.trial.steps
-    assert (LAPTOP.betas, LAPTOP.capacities, LAPTOP.seeds) == ((1, 4, 16), (6, 12, 18), 2)
+    assert (LAPTOP.betas, LAPTOP.capacities, LAPTOP.seeds) == ((1, 4), (5, 10), 2)
 
 
 @given(
@@ -89,3 +89,12 @@ def test_settling_chooses_only_what_nobody_has_chosen() -> None:
 )
 def test_slots(launch: Launch, slots: int) -> None:
     assert launch.slots == slots
+
+
+def test_a_study_has_one_model_and_says_which() -> None:
+    assert StudyConfig().identity("")["model"] == "burgess2018-a1"
+    study = StudyConfig(pinned={"model": ("my.net:Net",)})
+    assert study.identity("")["model"] == "my.net:Net"
+    assert study.own == ("my.net:Net",)
+    with pytest.raises(ConfigError, match="model=a:b,c:d differs inside one study"):
+        StudyConfig(pinned={"model": ("a:b", "c:d")})

@@ -2,8 +2,9 @@ import dataclasses
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
-from study.store import open_study
+from study.store import StoreError, open_study
 from tests.study.stores import BETA, CAPACITY, build, open_store, row, start
 
 
@@ -43,3 +44,38 @@ def test_status_is_that_of_the_last_event(tmp_path: Path):
                     store.add_event(config.key(), 1, kind)
             expected = "interrupted" if len(kinds) == 4 else "running"
             assert open_study(tmp_path / "s").status()[config.key()] == expected
+
+
+def test_a_trial_is_found_by_its_key_or_a_beginning_of_it(tmp_path: Path):
+    study = open_study(build(tmp_path / "s"))
+    key = CAPACITY.key()
+    trial = study.trial(key)
+    assert (trial.key, trial.config, trial.status) == (key, CAPACITY, "finished")
+    assert study.trial(key[:6]).key == key
+    assert trial.rows()["key"].unique().tolist() == [key]
+    assert trial.arrays().keys() == study.arrays(key).keys()
+
+
+def test_a_key_that_does_not_exist_names_the_near_ones(tmp_path: Path):
+    study = open_study(build(tmp_path / "s"))
+    key = CAPACITY.key()
+    with pytest.raises(StoreError, match=f"has no trial '{key[:-1]}x'; did you mean {key}"):
+        study.trial(key[:-1] + "x")
+    with pytest.raises(StoreError, match="has no trial ''"):
+        study.trial("")
+
+
+def test_several_trials_that_begin_alike_are_all_named(tmp_path: Path):
+    with open_store(tmp_path / "s") as store:
+        keys = [start(store, dataclasses.replace(CAPACITY, seed=seed)) for seed in range(40)]
+    first = next(a[0] for a in keys if sum(b.startswith(a[0]) for b in keys) > 1)
+    with pytest.raises(StoreError, match="give one of ") as caught:
+        open_study(tmp_path / "s").trial(first)
+    assert all(key in str(caught.value) for key in keys if key.startswith(first))
+
+
+def test_a_trial_without_weights_has_no_model(tmp_path: Path):
+    with open_store(tmp_path / "s") as store:
+        key = start(store, CAPACITY)
+    with pytest.raises(StoreError, match=f"has no weights of trial {key}; run the study to make them"):
+        open_study(tmp_path / "s").trial(key).model()

@@ -38,7 +38,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--set", "beta=big"], "beta='big' is not of type float"),
         (["--set", "capacity_max=-2"], "capacity_max=-2.0 is outside"),
         (["--set", "steps=0"], "steps=0 is outside"),
-        (["--set", "ramp_steps=2000"], "ramp_steps=2000 exceeds steps=1700; lower it or raise steps"),
+        (["--set", "ramp_steps=4000"], "ramp_steps=4000 exceeds steps=3500; lower it or raise steps"),
         (["--set", "dataset=dsprits"], "dsprites"),
         (["--seeds", "0"], "seeds=0 is outside [1, 10000]"),
         (["--concurrency", "0"], "--concurrency=0 is outside"),
@@ -52,6 +52,9 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--status", ""], "the path is empty; give a folder"),
         (["--set", "gamma=1", "--set", "gamma=2"], "gamma is set twice"),
         (["--dry-run", "--address", "ray://x:1"], "Ray address ray://x:1 is a Ray client address"),
+        (["--set", "objective=nowhere_at_all:f"], "nowhere_at_all:f cannot be imported from"),
+        (["--dry-run", "--set", "model=examples.dense_vae:DenseVEA"], "has no 'DenseVEA'; did you mean DenseVAE"),
+        (["--set", "objective=examples.free_bits"], "unknown objective 'examples.free_bits'"),
         (["--trials-per-gpu", "8"], "--trials-per-gpu=8 on a machine without an NVIDIA GPU"),
     ],
 )

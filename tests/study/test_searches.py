@@ -22,22 +22,22 @@ def test_every_search_is_complete_without_duplicates_and_canonical(search: str, 
 def test_the_laptop_grid_is_twelve_trials_of_both_families() -> None:
     trials = cells(StudyConfig())
     assert len(trials) == 12
-    assert sorted({c.beta for c in trials if c.family == "beta"}) == [1, 4, 16]
-    assert sorted({c.capacity_max for c in trials if c.family == "capacity"}) == [6, 12, 18]
+    assert sorted({c.beta for c in trials if c.family == "beta"}) == [1, 4]
+    assert sorted({c.capacity_max for c in trials if c.family == "capacity"}) == [5, 10]
     assert [config.seed for config in trials] == [0] * 6 + [1] * 6
 
 
 def test_more_seeds_and_a_wider_grid_contain_the_old_study() -> None:
     old = {config.key() for config in cells(StudyConfig())}
     assert old < {config.key() for config in cells(StudyConfig(seeds=3))}
-    wider = StudyConfig(pinned={"capacity_max": (6.0, 12.0, 18.0, 24.0)})
+    wider = StudyConfig(pinned={"capacity_max": (5.0, 10.0, 20.0)})
     assert old < {config.key() for config in cells(wider)}
 
 
 def test_a_pinned_key_is_pinned_in_its_family_alone() -> None:
     trials = cells(StudyConfig(pinned={"capacity_max": (9.0,), "gamma": (30.0,)}))
     assert {(c.capacity_max, c.gamma) for c in trials if c.family == "capacity"} == {(9.0, 30.0)}
-    assert len([c for c in trials if c.family == "beta"]) == 6
+    assert len([c for c in trials if c.family == "beta"]) == 4
 
 
 def test_a_pinned_objective_leaves_one_family() -> None:
@@ -52,5 +52,18 @@ def test_unknown_search_names_the_near_one() -> None:
 
 
 def test_a_cell_that_cannot_run_is_refused() -> None:
-    with pytest.raises(ConfigError, match="ramp_steps=1200 exceeds steps=300"):
+    with pytest.raises(ConfigError, match="ramp_steps=3000 exceeds steps=300"):
         cells(StudyConfig(pinned={"steps": (300,)}))
+
+
+def test_an_objective_of_ones_own_is_a_family_beside_ours() -> None:
+    study = StudyConfig(pinned={"objective": ("beta_vae", "my.loss:f"), "beta": (1.0, 4.0)})
+    trials = cells(study)
+    assert {config.family for config in trials} == {"beta", "my.loss:f"}
+    assert len(trials) == 2 * 2 * 2  # families, betas, seeds
+    assert study.own == ("my.loss:f",)
+
+
+def test_an_objective_of_ones_own_alone() -> None:
+    trials = cells(StudyConfig(pinned={"objective": ("my.loss:f",), "gamma": (1.0, 2.0, 3.0)}, seeds=1))
+    assert [config.gamma for config in trials] == [1.0, 2.0, 3.0]

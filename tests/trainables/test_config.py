@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.config import ConfigError, Evaluation, TrialConfig, from_dict, read_settings
+from trainables.config import ConfigError, Evaluation, TrialConfig, from_dict
 
 
 def test_defaults_are_the_papers() -> None:
@@ -76,31 +76,33 @@ def test_spawned_seeds_follow_the_seed_unless_overridden() -> None:
     assert [config.spawned_seed(name) for name in ("init", "order", "noise")] == [5, 5, 7]
 
 
-def test_read_settings_types_values_and_widens() -> None:
-    trial, evaluation = read_settings(["gamma=30,100", "steps=9", "noise_seed=none", "probe_rows=50"])
-    assert trial == {"gamma": [30.0, 100.0], "steps": [9], "noise_seed": [None]}
-    assert evaluation == {"probe_rows": 50}
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("gamma", "is not of the form key=value"),
-        ("gama=3", "unknown key 'gama'; did you mean gamma"),
-        ("gamma=much", "gamma='much' is not of type float"),
-        ("steps=1.5", "steps='1.5' is not of type int; give one such value"),
-    ],
-)
-def test_read_settings_refuses(text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(said)):
-        read_settings([text])
-
-
-def test_a_key_that_is_set_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match="gamma is set twice; give several values as --set gamma=VALUE,VALUE"):
-        read_settings(["gamma=30", "gamma=100"])
-
-
 def test_from_dict_refuses_unknown_keys() -> None:
     with pytest.raises(ConfigError, match="did you mean report_every"):
         from_dict(Evaluation, {"report_evry": 3})
+
+
+@pytest.mark.parametrize("name", ["a:b", "a.b_2.c:D", "_a:_b"])
+def test_a_name_of_ones_own_is_a_module_and_an_attribute(name: str) -> None:
+    config = TrialConfig(objective=name, model=name)
+    assert config.family == name
+    assert config.canonical() == config
+
+
+@pytest.mark.parametrize("name", ["a", "a:", ":b", "a:b:c", "a b:c", "a..b:c", "1a:b", "a.py:b(1)"])
+def test_other_forms_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="unknown objective"):
+        TrialConfig(objective=name)
+    with pytest.raises(ConfigError, match="unknown model"):
+        TrialConfig(model=name)
+
+
+def test_an_objective_of_ones_own_may_read_any_field() -> None:
+    config = TrialConfig(objective="a:b")
+    for change in ({"beta": 3.0}, {"gamma": 3.0}, {"capacity_max": 3.0}, {"ramp_steps": 3}, {"model": "a:b"}):
+        assert dataclasses.replace(config, **change).key() != config.key()
+
+
+def test_a_model_of_ones_own_initialises_itself() -> None:
+    config = TrialConfig(objective="beta_vae", model="a:b", gamma=3.0)
+    assert dataclasses.replace(config, init="pytorch").key() == config.key()
+    assert config.key() == dataclasses.replace(config, gamma=TrialConfig.gamma).key()

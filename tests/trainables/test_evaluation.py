@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -87,3 +89,32 @@ def test_a_model_that_ignores_its_input_says_nothing(tiny: Dataset, model: VAE) 
     assert judge.verdict(CONFIG, row | {"tracking": 0.0}) == "not informative"
     assert row["active_latents"] == 0
     assert audit.active_units(np.full((10, 4), 1.5)) == row["active_units"] == 0
+
+
+def test_a_dataset_without_factors_keeps_the_audit_and_says_what_is_missing(tiny: Dataset, model: VAE) -> None:
+    blind = dataclasses.replace(tiny, factors=(), classes=tiny.classes[:, :0])
+    row, arrays = evaluator(blind).full(model, CONFIG, step=2, nulls=True)
+    assert row["missing_scores"] == "the dataset has no factors"
+    assert not {"mig", "mig_calibrated"} & row.keys()
+    assert not {"factors", "mutual_information"} & arrays.keys()
+    seen, more = evaluator(tiny).full(model, CONFIG, step=2, nulls=True)
+    assert seen["missing_scores"] == ""
+    for name in ("recon", "kl", "info_sum", "active_latents"):
+        assert row[name] == seen[name]
+    assert (arrays["traversals"] == more["traversals"]).all()
+
+
+def test_a_score_that_cannot_be_computed_is_missing_with_its_reason(tiny: Dataset, model: VAE) -> None:
+    constant = dataclasses.replace(tiny, classes=np.zeros_like(tiny.classes))
+    row, arrays = evaluator(constant).full(model, CONFIG, step=2, nulls=True)
+    assert "are constant" in row["missing_scores"]
+    assert "mig" not in row
+    assert "factors" in arrays
+
+
+def test_the_objectives_value_is_that_of_the_held_out_means(tiny: Dataset, model: VAE) -> None:
+    judge = evaluator(tiny)
+    row = judge.report(model, CONFIG, step=2)
+    assert row["objective_value"] == pytest.approx(row["recon"] + 1000 * abs(row["kl"] - 1.5), rel=1e-5)
+    row = judge.report(model, TrialConfig(objective="beta_vae", beta=4.0, latents=4), step=2)
+    assert row["objective_value"] == pytest.approx(row["recon"] + 4 * row["kl"], rel=1e-5)

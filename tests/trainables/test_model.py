@@ -1,11 +1,12 @@
 import re
+import sys
 
 import pytest
 import torch
 from torch import nn
 
-from trainables.config import ConfigError
-from trainables.model import VAE, Doubling, initialise
+from trainables.config import ConfigError, TrialConfig
+from trainables.model import VAE, Doubling, build, initialise
 
 
 def test_the_encoder_is_the_papers() -> None:
@@ -92,3 +93,55 @@ def test_he_initialisation_keeps_the_scale_of_its_input() -> None:
     mean, log_std = model.encode((torch.rand(64, 1, 64, 64) > 0.95).float())
     assert mean.std().item() < 0.3
     assert log_std.std().item() < 0.3
+
+
+class Narrow(nn.Module):
+    """Forgets a latent."""
+
+    def __init__(self, image_shape: tuple[int, int, int], latents: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Flatten(), nn.Linear(12, latents - 1))
+
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.inner(images), self.inner(images)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return codes
+
+
+class Mute(nn.Module):
+    def __init__(self, image_shape: tuple[int, int, int], latents: int) -> None:
+        super().__init__()
+
+
+def test_our_model_is_built_from_the_init_seed_alone() -> None:
+    one, same, other = (build(TrialConfig(seed=seed, init_seed=init), (1, 64, 64)) for seed, init in
+                        ((0, 3), (1, 3), (0, 4)))  # fmt: skip
+    pairs = list(zip(one.parameters(), same.parameters(), other.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b, _ in pairs)
+    assert not all(torch.equal(a, c) for a, _, c in pairs)
+
+
+def test_a_model_of_ones_own_initialises_itself_from_the_seed_and_disturbs_nobody() -> None:
+    config = TrialConfig(model="examples.dense_vae:DenseVAE", latents=3, seed=5)
+    before = torch.random.get_rng_state()
+    one, same = build(config, (1, 4, 3)), build(config, (1, 4, 3))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert one.training
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    other = build(TrialConfig(model="examples.dense_vae:DenseVAE", latents=3, seed=6), (1, 4, 3))
+    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Narrow", "encode's mean of 2 images are of shape (2, 2), not (2, 3)"),
+        ("Mute", "has no attribute 'encode'"),
+        ("build", "it takes (image_shape, latents) and has encode(images) and decode(codes)"),
+    ],
+)
+def test_a_model_that_does_not_work_is_refused(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "own_models", sys.modules[__name__])
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        build(TrialConfig(model=f"own_models:{name}", latents=3), (1, 4, 3))

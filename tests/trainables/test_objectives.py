@@ -1,4 +1,6 @@
 import math
+import re
+import sys
 
 import pytest
 import torch
@@ -6,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables import objectives
-from trainables.config import TrialConfig
+from trainables.config import ConfigError, TrialConfig
 
 FINITE = st.floats(-5, 5)
 
@@ -55,3 +57,38 @@ RECON, KL = torch.tensor([10.0, 20.0]), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 )
 def test_objectives_against_the_equations(config: TrialConfig, loss: float) -> None:
     assert objectives.objective(RECON, KL, 1, config).item() == pytest.approx(loss)
+
+
+def own(recon: torch.Tensor, kl: torch.Tensor, step: int, config: TrialConfig) -> torch.Tensor:
+    return recon.sum() + config.beta * step * kl.sum()
+
+
+def per_image(recon: torch.Tensor, kl: torch.Tensor, step: int, config: TrialConfig) -> torch.Tensor:
+    return recon
+
+
+def cut(recon: torch.Tensor, kl: torch.Tensor, step: int, config: TrialConfig) -> torch.Tensor:
+    return recon.mean().detach()
+
+
+def number(recon: torch.Tensor, kl: torch.Tensor, step: int, config: TrialConfig) -> float:
+    return 1.0
+
+
+def named(function: str, monkeypatch: pytest.MonkeyPatch) -> TrialConfig:
+    monkeypatch.setitem(sys.modules, "own_losses", sys.modules[__name__])
+    return TrialConfig(objective=f"own_losses:{function}", beta=3.0)
+
+
+def test_an_objective_of_ones_own_is_called_with_what_ours_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    recon, kl = torch.ones(4), torch.full((4, 2), 2.0)
+    assert objectives.objective(recon, kl, 5, named("own", monkeypatch)).item() == 4 + 3 * 5 * 16
+
+
+@pytest.mark.parametrize(
+    ("function", "said"), [("per_image", "shape (4,)"), ("cut", "shape ()"), ("number", "type float")]
+)
+def test_what_cannot_be_descended_is_refused(function: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    recon, kl = torch.ones(4, requires_grad=True), torch.ones(4, 2, requires_grad=True)
+    with pytest.raises(ConfigError, match=re.escape(f"gave a loss of {said}; return a scalar")):
+        objectives.objective(recon, kl, 5, named(function, monkeypatch))

@@ -37,7 +37,7 @@ class Dataset:
     classes: np.ndarray
     """Mapped, uint8 (n, factors): which of its values each factor has."""
     factors: tuple[str, ...]
-    """Names of the factors, in the order of the columns of `classes`."""
+    """Names of the factors, in the order of the columns of `classes`; none where the truth is not known."""
     values: dict[str, tuple[float, ...]]
     """The values that each factor takes, by class."""
     held_out: np.ndarray
@@ -70,6 +70,17 @@ class Dataset:
         if stored.ndim == 2:
             return np.unpackbits(stored, axis=1).reshape(-1, *self.image_shape).astype(np.float32)
         return np.ascontiguousarray(stored.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a store records of it, as JSON knows it."""
+        return {
+            "name": self.name,
+            "images": len(self.images),
+            "image_shape": list(self.image_shape),
+            "factors": list(self.factors),
+            "entropy": self.entropy,
+        }
 
     def factors_of(self, rows: np.ndarray) -> np.ndarray:
         """Factor classes of rows (batch,): int64 (batch, factors)."""
@@ -104,7 +115,9 @@ def _read(file: h5py.File, path: Path) -> Dataset:
     packed = images.ndim == 2 and images.shape[1] == PACKED_BYTES
     if not (packed or images.ndim == 4):
         _refuse(path, f"has images of shape {images.shape}", "(n, 512) packed bits or (n, h, w, c)")
-    classes = _mapped(file, path, "classes", np.uint8, f"({len(images)}, {len(factors)})")
+    classes = np.empty((len(images), 0), np.uint8)
+    if factors:
+        classes = _mapped(file, path, "classes", np.uint8, f"({len(images)}, {len(factors)})")
     if classes.shape != (len(images), len(factors)):
         _refuse(path, f"has classes of shape {classes.shape}", f"({len(images)}, {len(factors)})")
     held_out = _held_out(file, path, len(images))

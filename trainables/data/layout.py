@@ -34,7 +34,7 @@ def write_dataset(
         path: The final name; the file grows beside it as `<name>.partial`. One writer at a time.
         name: The dataset's name, kept in the file.
         blocks: Images in row order, a few hundred a block: uint8 (m, 512) packed bits or (m, h, w, c).
-        classes: uint8 (n, factors).
+        classes: uint8 (n, factors); (n, 0) where no factors are known.
         values: The values of each factor by class; its order is that of the columns of `classes`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -171,3 +171,13 @@ def test_no_file_and_no_hdf5_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("hello")
     with pytest.raises(DatasetError, match=r"text.h5 is not an HDF5 file; expected one of layout capacity-study-1"):
         open_dataset(tmp_path / "text.h5")
+
+
+def test_a_dataset_without_factors_is_written_and_read(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 1), dtype=np.uint8)
+    write_dataset(tmp_path / "blind.h5", "blind", np.array_split(images, 3), np.empty((60, 0), np.uint8), {})
+    dataset = open_dataset(tmp_path / "blind.h5")
+    assert dataset.factors == ()
+    assert dataset.factors_of(np.arange(5)).shape == (5, 0)
+    assert dataset.batch(np.arange(5)).shape == (5, 1, 64, 64)
+    assert dataset.about["factors"] == []

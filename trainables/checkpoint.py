@@ -1,0 +1,50 @@
+"""Checkpoints as bytes: what a trainer writes, read and checked; and the trained model back from one."""
+
+import io
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainables.config import ConfigError, TrialConfig, from_dict
+from trainables.model import build
+
+
+def read(state: bytes, whose: str) -> dict[str, Any]:
+    """What `Trainer.state` wrote, on the CPU: config, image_shape, step, model, optimizer and tracking.
+
+    Args:
+        state: Bytes from anywhere: nothing but tensors and plain data is unpickled.
+        whose: Named in messages.
+
+    Raises:
+        ConfigError: The bytes are no checkpoint.
+    """
+    try:
+        loaded = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        if not (isinstance(loaded, dict) and "config" in loaded):
+            raise TypeError("it holds no trial")
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"checkpoint of {whose} cannot be read ({reason}); give its own") from error
+    return loaded
+
+
+def model_of(state: bytes, whose: str) -> nn.Module:
+    """The model of a checkpoint with its weights, on the CPU and ready for evaluation.
+
+    Args:
+        state: A checkpoint's bytes.
+        whose: Named in messages.
+
+    Returns:
+        A module with encode(images (n, channels, 64, 64) in [0, 1]) -> mean and log std, each (n, latents), and
+        decode(codes (n, latents)) -> Bernoulli logits (n, channels, 64, 64).
+
+    Raises:
+        ConfigError: The bytes are no checkpoint, or a model of one's own cannot be imported.
+    """
+    loaded = read(state, whose)
+    model = build(from_dict(TrialConfig, loaded["config"]), tuple(loaded["image_shape"]))
+    model.load_state_dict(loaded["model"])
+    return model.eval()
