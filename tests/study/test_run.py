@@ -132,7 +132,7 @@ def test_the_dry_run_tells_trials_time_and_disk_and_starts_nothing(
 ) -> None:
     assert run.main(["--dry-run", "--store", str(tmp_path / "store")]) == 0
     output = capsys.readouterr().out
-    assert "12 trials, 20,400 updates, about" in output
+    assert "12 trials, 42,000 updates, about" in output
     assert "MB of disk" in output
     assert not (tmp_path / "store").exists()
 
