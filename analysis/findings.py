@@ -45,8 +45,9 @@ def by_trial(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
             table.append(
                 {"family": row.family, "setting": row.label}
                 | {name: trial.get(name, np.nan) for name in kept}
-                | {"follows": _deviation(reports, trial), "opened": _in_words(opened)}
+                | {"follows": _deviation(reports, trial)}
                 | {"position_r2": _position_r2(frames, trial["key"], first_two(opened))}
+                | {"opened": _in_words(opened)}  # last: it is the widest
             )
     return pd.DataFrame(table)
 
