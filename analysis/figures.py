@@ -1,5 +1,6 @@
 """Axes-level figures of studies and trials: frames and results in, Axes out; numbers are drawn as given."""
 
+import itertools
 from typing import Any
 
 import matplotlib as mpl
@@ -8,15 +9,18 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from analysis.findings import FOLLOWS
 from analysis.frames import records
 from analysis.openings import ACTIVE, Opening, latents_of
+from analysis.statistics import Estimate
 from analysis.tradeoff import Setting, front
 
 FAMILY_COLOURS = {"beta": "#0072B2", "capacity": "#D55E00"}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """All from the palette of Okabe and Ito, told apart with any colour vision; the latter for one's own objectives."""
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")
 FAMILY_NAMES = {"beta": "fixed β", "capacity": "controlled capacity"}
 MAX_LABELS = 16
 """Settings that are named in a figure; more would lie on each other."""
@@ -48,8 +52,8 @@ def colours(families: list[str]) -> dict[str, str]:
 def tradeoff(axes: Axes, finished: pd.DataFrame, rows: list[Setting], score: str = "mig_calibrated") -> Axes:
     """Reconstruction against disentanglement, with each family's front.
 
-    Small points are trials, large ones the means of settings over their seeds; a line joins the settings of a family
-    that no other of the same family beats on both targets.
+    Small points are trials, large ones the means of settings over their seeds, with the bars of their 95 % intervals
+    where there are three and more; steps bound what the settings of a family reach on both targets.
 
     Args:
         axes: To draw on.
@@ -62,7 +66,7 @@ def tradeoff(axes: Axes, finished: pd.DataFrame, rows: list[Setting], score: str
     for family in dict.fromkeys(row.family for row in rows):
         best = front([row for row in rows if row.family == family], score)
         means = [(row.estimates["recon"].mean, row.estimates[score].mean) for row in best]
-        axes.plot(*zip(*means, strict=True), color=palette[family], linewidth=1.2, zorder=2) if means else None
+        axes.step(*_columns(means), where="post", color=palette[family], linewidth=1.2, zorder=2)
     axes.set_xlabel(f"{RECON}; less is better")
     axes.set_ylabel(f"{score} (1 = a perfect code); more is better")
     axes.set_title(f"Reconstruction against disentanglement, scored by {score}")
@@ -91,27 +95,35 @@ def rate_distortion(axes: Axes, finished: pd.DataFrame, rows: list[Setting], ent
 
 
 def tracking(axes: Axes, rows: pd.DataFrame, trials: pd.DataFrame) -> Axes:
-    """Does KL follow C: held-out KL - C of every capacity trial along training.
+    """Does KL follow C: held-out KL - C of every capacity trial along training, a colour a C_max, a dash a gamma.
 
     Args:
         axes: To draw on.
         rows: Reports: `key`, `step`, `kl` and `capacity`.
-        trials: The trials to draw: `key`, `family` and `capacity_max`, others than capacity trials are left out.
+        trials: The trials to draw: `key`, `family`, `capacity_max`, `gamma` and `ramp_steps`; others than capacity
+            trials are left out.
     """
     ramped = [trial for trial in records(trials) if trial["family"] == "capacity"]
-    levels = sorted({trial["capacity_max"] for trial in ramped})
+    levels, gammas = (sorted({trial[name] for trial in ramped}) for name in ("capacity_max", "gamma"))
     palette = dict(zip(levels, sns.color_palette("flare", max(1, len(levels))), strict=False))
+    dashes = dict(zip(gammas, itertools.cycle(DASHES), strict=False))
     axes.axhspan(-FOLLOWS, FOLLOWS, color="grey", alpha=0.12, linewidth=0)
     for trial in sorted(ramped, key=lambda trial: trial["capacity_max"]):
         reports = rows[rows["key"] == trial["key"]]
         deviation = reports["kl"] - reports["capacity"]
-        axes.plot(reports["step"], deviation, color=palette[trial["capacity_max"]], linewidth=1)
+        look = {"color": palette[trial["capacity_max"]], "linestyle": dashes[trial["gamma"]]}
+        axes.plot(reports["step"], deviation, linewidth=1, **look)
         axes.axvline(trial["ramp_steps"], color="grey", linestyle=":", linewidth=1)
     axes.set_xlabel("training (updates); dotted: the ramp's end")
     axes.set_ylabel("KL - C, held-out (nats)")
     axes.set_title("Does KL follow C? Shaded: within 1 nat")
-    handles = [Line2D([], [], color=palette[level], label=f"{level:g} nats") for level in levels]
-    axes.legend(handles=handles, title="C_max", fontsize=8, title_fontsize=8)
+    handles = [Line2D([], [], color=palette[level], label=f"C_max = {level:g} nats") for level in levels]
+    if len(gammas) > 1:
+        handles += [
+            Line2D([], [], color="grey", linewidth=1, linestyle=dashes[gamma], label=f"gamma = {gamma:g}")
+            for gamma in gammas
+        ]
+    axes.legend(handles=handles, fontsize=8)
     return axes
 
 
@@ -133,7 +145,7 @@ def kl_along_training(axes: Axes, reports: pd.DataFrame, opened: list[Opening]) 
     for j in latents:
         colour, label = (palette[j], f"z{j}") if j in active else ("gainsboro", None)
         axes.plot(reports["step"], reports[f"kl_{j}"], color=colour, linewidth=1.4, label=label)
-    for opening in opened:
+    for opening in sorted(opened, key=lambda opening: opening.latent in palette):  # grey ones lie below
         colour = palette.get(opening.latent, "gainsboro")
         axes.plot(opening.step, 0, marker="^", color=colour, clip_on=False, markersize=6, zorder=5)
     axes.set_ylim(bottom=0)
@@ -151,10 +163,11 @@ def _points(axes: Axes, finished: pd.DataFrame, rows: list[Setting], x: str, y: 
         if row.estimates[x].values and row.estimates[y].values:
             means[row.id] = (row.estimates[x].mean, row.estimates[y].mean)
             axes.scatter(*means[row.id], s=46, color=palette[row.family], edgecolor="white", zorder=3)
+            _intervals(axes, row.estimates[x], row.estimates[y], palette[row.family])
         if row.id in means and len(rows) <= MAX_LABELS:
             axes.annotate(
-                row.label, means[row.id], xytext=(5, 5), textcoords="offset points", fontsize=8,
-                color=palette[row.family], zorder=4,
+                row.label, means[row.id], xytext=(6, 6), textcoords="offset points", fontsize=8,
+                color=palette[row.family], zorder=4, path_effects=[withStroke(linewidth=2.5, foreground="white")],
             )  # fmt: skip
     for trial in records(finished):
         colour, marker = palette[trial["family"]], "x" if trial["verdict"] == "not informative" else "o"
@@ -163,6 +176,17 @@ def _points(axes: Axes, finished: pd.DataFrame, rows: list[Setting], x: str, y: 
             (x0, y0), ends = means[trial["setting"]], (trial[x], trial[y])
             axes.plot([x0, ends[0]], [y0, ends[1]], color=colour, alpha=0.25, linewidth=0.8, zorder=1)
     axes.margins(0.12)
+
+
+def _intervals(axes: Axes, x: Estimate, y: Estimate, colour: str) -> None:
+    """The 95 % intervals of a setting's mean, where it has enough seeds for one."""
+    for at, across, draw in ((x, y, axes.hlines), (y, x, axes.vlines)):
+        if at.low is not None and at.high is not None:
+            draw(across.mean, at.low, at.high, color=colour, linewidth=1, zorder=2)
+
+
+def _columns(points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def _legend(axes: Axes, finished: pd.DataFrame, palette: dict[str, str], *more: Line2D) -> None:

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.frames import Frames, records
-from analysis.openings import Opening, first_two, openings
+from analysis.openings import Opening, first_two, openings, resolved
 from analysis.tradeoff import Setting
 from study.store import StoreError, Trial
-from trainables.metrics.inputs import MetricError
-from trainables.metrics.position import position_r2
+from trainables.metrics.position import LEAST_ROWS, position_r2
 
 POSITION = ("x", "y")
 """Names of the factors that say where the object is."""
@@ -33,8 +32,9 @@ def by_trial(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
 
     Returns:
         `key`, `family`, `setting` (its label), `seed`, `recon`, `kl`, `follows` (mean |KL - C| over the ramp, nats),
-        `verdict`, `mig_calibrated`, `active_latents`, `opened` (the latents in their order, with C in nats or the
-        update) and `position_r2` (of the first two open latents, the lesser of x and y; NaN where it cannot be told).
+        `verdict`, `mig_calibrated`, `active_latents`, `position_r2` (of the first two open latents, the lesser of x
+        and y; NaN where it cannot be told), `resolved` (whether the reports tell which two were first) and `opened`
+        (the latents in their order, with C in nats or the update).
     """
     finished, table = frames.finished.sort_values(by="seed"), []
     for row in rows:
@@ -47,6 +47,7 @@ def by_trial(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
                 | {name: trial.get(name, np.nan) for name in kept}
                 | {"follows": _deviation(reports, trial)}
                 | {"position_r2": _position_r2(frames, trial["key"], first_two(opened))}
+                | {"resolved": resolved(opened)}
                 | {"opened": _in_words(opened)}  # last: it is the widest
             )
     return pd.DataFrame(table)
@@ -55,9 +56,10 @@ def by_trial(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
 def table(trials: pd.DataFrame) -> pd.DataFrame:
     """The frame of `by_trial` as text, for the page and the notebook."""
     digits = {"recon": 1, "kl": 1, "follows": 2, "mig_calibrated": 3, "active_latents": 0, "position_r2": 2}
-    shown = trials.drop(columns="family").assign(key=trials["key"].str[:8])
+    shown = trials.drop(columns=["family", "resolved"]).assign(key=trials["key"].str[:8])
     for name, places in digits.items():
         shown[name] = [f"{value:.{places}f}" if pd.notna(value) else "-" for value in trials[name]]
+    shown.loc[~trials["resolved"], "position_r2"] = "tie"
     return shown.rename(columns={"active_latents": "active", "position_r2": "position R^2"})
 
 
@@ -74,7 +76,7 @@ def sentences(frames: Frames, rows: list[Setting], trials: pd.DataFrame) -> list
         _off_plateau(frames.finished),
         _lost(frames.trials),
         _follows(trials),
-        _position(trials),
+        _position(frames, trials),
         _verdicts(trials),
         _one_family(rows),
         _few_seeds(rows),
@@ -125,15 +127,14 @@ def _in_words(opened: list[Opening]) -> str:
     return ", ".join(words[:SHOWN]) + (f", {more} more" if more > 0 else "")
 
 
-def _position_r2(frames: Frames, key: str, latents: list[int]) -> float:
-    if len(latents) < 2 or not set(POSITION) <= set(frames.factors):
+def _position_r2(frames: Frames, key: str, latents: tuple[int, int] | None) -> float:
+    if latents is None or not set(POSITION) <= set(frames.factors):
         return np.nan
     arrays = frames.study.arrays(key)
     columns = [frames.factors.index(name) for name in POSITION]
-    try:
-        return float(position_r2(arrays["mean"][:, latents], arrays["factors"][:, columns]).min())
-    except MetricError:  # too few probe rows
+    if len(arrays["factors"]) < LEAST_ROWS:
         return np.nan
+    return float(position_r2(arrays["mean"][:, list(latents)], arrays["factors"][:, columns]).min())
 
 
 def _off_plateau(finished: pd.DataFrame) -> str:
@@ -153,20 +154,27 @@ def _follows(trials: pd.DataFrame) -> str:
         return ""
     close = sum(value < FOLLOWS for value in deviations)
     return (
-        f"KL follows C: over the ramp |KL - C| is under {FOLLOWS:g} nat on average in {close} of {len(deviations)} "
-        f"capacity trials (largest: {max(deviations):.2f} nats)."
+        f"Over the ramp KL stays within {FOLLOWS:g} nat of C on average in {close} of {len(deviations)} capacity "
+        f"trials (mean |KL - C| from {min(deviations):.2f} to {max(deviations):.2f} nats)."
     )
 
 
-def _position(trials: pd.DataFrame) -> str:
-    known = trials.dropna(subset="position_r2")
-    if known.empty:
-        return "Whether the first latents to open know the position cannot be told here."
+def _position(frames: Frames, trials: pd.DataFrame) -> str:
+    """Of all trials: one in which no two latents open does not know the position either."""
+    if not set(POSITION) <= set(frames.factors):
+        return "The dataset names no factors x and y: whether the first latents to open know the position is not told."
+    if min(frames.finished["probe_rows"].tolist()) < LEAST_ROWS:
+        return f"Under {LEAST_ROWS} probe rows tell not whether the first latents to open know the position."
     counts = [
-        f"{sum(group['position_r2'] >= PREDICTS)} of {len(group)} {family} trials"
-        for family, group in known.groupby("family", sort=False)
+        f"{sum(group['position_r2'] >= PREDICTS)} of {len(group)} {family} trials" + _ties(group)
+        for family, group in trials.groupby("family", sort=False)
     ]
-    return f"The first two latents to open jointly predict x and y (R^2 >= {PREDICTS:g}) in {' and '.join(counts)}."
+    return f"The first two latents to open jointly predict x and y (R^2 >= {PREDICTS:g}) in {' and in '.join(counts)}."
+
+
+def _ties(group: pd.DataFrame) -> str:
+    ties = group["resolved"].tolist().count(False)
+    return f" (in {ties} the third opens within a report of the second: a tie)" if ties else ""
 
 
 def _verdicts(trials: pd.DataFrame) -> str:

@@ -25,6 +25,7 @@ class Opening:
         capacity: C there, nats; NaN where no ramp is.
         reopened: Its other upward crossings, in the whole of training.
         closed: Whether it is shut again at the last report.
+        interval: Updates between the two reports around it: an opening is known no better.
     """
 
     latent: int
@@ -32,6 +33,11 @@ class Opening:
     capacity: float
     reopened: int
     closed: bool
+    interval: float
+
+    def tied(self, other: "Opening") -> bool:
+        """Whether the two are closer than one report, so that their order is not resolved."""
+        return abs(self.step - other.step) < max(self.interval, other.interval)
 
 
 def openings(reports: pd.DataFrame, trial: Mapping[str, Any]) -> list[Opening]:
@@ -58,15 +64,27 @@ def openings(reports: pd.DataFrame, trial: Mapping[str, Any]) -> list[Opening]:
             continue
         before = in_time[-1]
         share = (OPEN - info[before]) / (info[before + 1] - info[before])
-        step = float(steps[before] + share * (steps[before + 1] - steps[before]))
+        interval = float(steps[before + 1] - steps[before])
+        step = float(steps[before] + share * interval)
         capacity = float(trial["capacity_start"] + slope * step)
-        found.append(Opening(latent, step, capacity, len(upward) - 1, bool(info[-1] < OPEN)))
+        found.append(Opening(latent, step, capacity, len(upward) - 1, bool(info[-1] < OPEN), interval))
     return sorted(found, key=lambda opening: opening.step)
 
 
-def first_two(found: list[Opening]) -> list[int]:
-    """The indices of the first two latents that opened and stayed open; fewer where fewer did."""
-    return [opening.latent for opening in found if not opening.closed][:2]
+def first_two(found: list[Opening]) -> tuple[int, int] | None:
+    """The two latents that opened first and stayed open, in either order.
+
+    None where fewer than two did, or where the third is tied with the second: then nobody knows which two were first.
+    `resolved` tells the two cases apart.
+    """
+    kept = [opening for opening in found if not opening.closed]
+    return (kept[0].latent, kept[1].latent) if len(kept) > 1 and resolved(found) else None
+
+
+def resolved(found: list[Opening]) -> bool:
+    """Whether reports are close enough to tell the first two latents that stayed open from the third."""
+    kept = [opening for opening in found if not opening.closed]
+    return len(kept) < 3 or not kept[1].tied(kept[2])
 
 
 def latents_of(columns: Iterable[str]) -> list[int]:

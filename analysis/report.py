@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
         keys = findings.chosen(frames, rows, arguments.trials)
         trials = findings.by_trial(frames, rows)
         _print(rows, findings.sentences(frames, rows, trials))
-        print(f"report: {write(frames, rows, trials, keys)}")
+        print(f"report: {write(frames, rows, trials, keys, bool(arguments.trials))}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -48,7 +48,9 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def write(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, keys: list[str]) -> Path:
+def write(
+    frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, keys: list[str], named: bool = False
+) -> Path:
     """Draw every figure into the store's `report/`, and the page that holds them; the page's path.
 
     Args:
@@ -56,6 +58,7 @@ def write(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, ke
         rows: Its settings.
         trials: As `findings.by_trial` gives them.
         keys: Trials whose pictures are shown.
+        named: Whether somebody asked for these, rather than the rule that takes the least seed.
     """
     study, finished = frames.study, frames.finished
     folder = study.path / "report"
@@ -72,12 +75,12 @@ def write(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, ke
     if any(row.estimates["mig_calibrated"].values for row in rows):
         figure, axes = plt.subplots(figsize=(7.4, 4.9))
         figures.tradeoff(axes, finished, rows)
-        page.picture(_saved(figure, frames, "tradeoff"), "Reconstruction against mig_calibrated", _AS_DRAWN)
+        page.picture(_saved(figure, frames, "tradeoff"), "Reconstruction against mig_calibrated", _as_drawn(rows))
     else:
         page.paragraph("No finished trial has a disentanglement score: there is no front to draw.")
     figure, axes = plt.subplots(figsize=(7.4, 4.6))
     figures.rate_distortion(axes, finished, rows, frames.dataset.get("entropy"))
-    page.picture(_saved(figure, frames, "rate_distortion"), "Reconstruction against KL", _AS_DRAWN)
+    page.picture(_saved(figure, frames, "rate_distortion"), "Reconstruction against KL", _as_drawn(rows))
     page.heading("Settings")
     page.table(tradeoff.table(rows))
     page.paragraph(_IN_BRACKETS)
@@ -89,10 +92,10 @@ def write(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, ke
     page.table(findings.table(trials))
     page.paragraph(_COLUMNS)
     page.heading("Trials looked at")
-    page.paragraph(_SHEETS)
-    named = {row["key"]: row for row in records(trials)}
+    page.paragraph(f"{_shown_trials(rows, keys, named)} {_SHEETS}")
+    by_key = {row["key"]: row for row in records(trials)}
     for key in keys:
-        row, path = named[key], _saved(sheets.trial_figure(frames, key), frames, f"trial-{key}")
+        row, path = by_key[key], _saved(sheets.trial_figure(frames, key), frames, f"trial-{key}")
         caption = f"{row['family']}, {row['setting']}, seed {row['seed']}: {row['verdict']}. Trial {key}."
         page.picture(path, f"KL along training, reconstructions and traversals of trial {key}", caption)
     path = folder / "index.html"
@@ -100,10 +103,23 @@ def write(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, ke
     return path
 
 
-_AS_DRAWN = (
-    "Small points are trials, large ones means over seeds. With one or two seeds no interval is drawn; "
-    "a front of so few seeds describes this run alone."
-)
+def _as_drawn(rows: list[tradeoff.Setting]) -> str:
+    seeds = [len(row.estimates["recon"].values) for row in rows if row.estimates["recon"].values]
+    words = ["Small points are trials, large ones means over seeds."]
+    if min(seeds) <= 2:
+        words.append("Settings of one or two seeds have no interval; a front of so few describes this run alone.")
+    if max(seeds) > 2:
+        words.append("Bars are 95 % intervals of the means.")
+    return " ".join(words)
+
+
+def _shown_trials(rows: list[tradeoff.Setting], keys: list[str], named: bool) -> str:
+    if named:
+        return "The trials asked for."
+    some = "Of each setting" if len(keys) == len(rows) else f"Of {len(keys)} of the {len(rows)} settings, evenly taken,"
+    return f"{some} the trial with the least seed."
+
+
 _IN_BRACKETS = (
     "Reconstruction (nats per image), KL (nats) and scores are means over seeds of held-out values; in brackets both "
     "values of two seeds, or the 95 % interval of three and more."
@@ -111,10 +127,10 @@ _IN_BRACKETS = (
 _COLUMNS = (
     "follows: mean |KL - C| over the ramp, nats. opened: latents in the order in which I_j rose through 0.2 nats, and "
     "C there in nats (for fixed beta: the update). position R^2: of x and y, the lesser, predicted jointly from the "
-    "first two latents to open."
+    "first two latents to open; tie where the third opens within a report of the second."
 )
 _SHEETS = (
-    "Of each setting the trial with the least seed. Traversals: one held-out image, each latent from -3 to 3 while the "
+    "Traversals: one held-out image, each latent from -3 to 3 while the "
     "others stay at their means; rows by held-out KL, with KL and I_j in nats and the factor that the latent says most "
     "of, as a share of that factor's entropy. Inactive latents are grey. Other trials: "
     "python -m analysis.report STORE --trials KEY ..."

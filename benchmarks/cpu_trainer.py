@@ -14,12 +14,16 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from study.config import LAPTOP
 from study.preflight import cores
-from trainables.config import TrialConfig
+from trainables.config import PRECISIONS, TrialConfig
 from trainables.data.cache import locate
 from trainables.hardware import cpu_has_bf16
+
+if TYPE_CHECKING:
+    from trainables.model import VAE
 
 TENTH = 10
 """A round is a tenth of a laptop trial: a tenth of its updates, its reports on a tenth of the rows."""
@@ -29,39 +33,38 @@ def main(words: list[str]) -> int:
     """Run the rounds, or one worker of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=LAPTOP.trial.batch_size)
+    parser.add_argument("--precision", choices=PRECISIONS, default="bf16" if cpu_has_bf16() else "fp32")
     parser.add_argument("--worker", choices=["ours", "plain"], help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)
+    config = trial(arguments.batch_size, arguments.precision)
     if arguments.worker:
-        {"ours": ours, "plain": plain}[arguments.worker]()
+        {"ours": ours, "plain": plain}[arguments.worker](config)
         return 0
     locate("dsprites")  # once, before the processes ask for it together
-    config = trial()
     print(f"{cores()} cores, {config.precision}, batch {config.batch_size}, {config.steps} updates a round")
     ratios = []
     for _ in range(arguments.rounds):
-        fast = rate("ours", processes=cores(), threads=1)
-        slow = rate("plain", processes=1, threads=cores())
+        fast = rate("ours", config, processes=cores(), threads=1)
+        slow = rate("plain", config, processes=1, threads=cores())
         ratios.append(fast / slow)
         print(f"ours {fast:.1f} updates/s, plain {slow:.1f} updates/s: {ratios[-1]:.2f}", flush=True)
     print(f"ratio, median of {len(ratios)} rounds: {statistics.median(ratios):.2f}")
     return 0
 
 
-def trial() -> TrialConfig:
+def trial(batch_size: int, precision: str) -> TrialConfig:
     """A tenth of a laptop trial, of the family that costs more."""
     whole = LAPTOP.trial
-    return dataclasses.replace(
-        whole,
-        steps=whole.steps // TENTH,
-        ramp_steps=whole.ramp_steps // TENTH,
-        precision="bf16" if cpu_has_bf16() else "fp32",
-    )
+    steps, ramp_steps = whole.steps // TENTH, whole.ramp_steps // TENTH
+    return dataclasses.replace(whole, steps=steps, ramp_steps=ramp_steps, batch_size=batch_size, precision=precision)
 
 
-def rate(worker: str, processes: int, threads: int) -> float:
+def rate(worker: str, config: TrialConfig, processes: int, threads: int) -> float:
     """Updates a second of all the processes together, between a common start and the last one's end."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, __file__, "--worker", worker]
+    command = [sys.executable, __file__, "--worker", worker, "--precision", config.precision]
+    command += ["--batch-size", str(config.batch_size)]
     started = [
         subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(processes)
@@ -79,10 +82,10 @@ def rate(worker: str, processes: int, threads: int) -> float:
     seconds = time.perf_counter() - begin
     if any(codes):
         raise RuntimeError(f"worker {worker} has ended with codes {codes}")
-    return processes * trial().steps / seconds
+    return processes * config.steps / seconds
 
 
-def ours() -> None:
+def ours(config: TrialConfig) -> None:
     """One trial as in a study."""
     import torch
 
@@ -92,7 +95,7 @@ def ours() -> None:
 
     torch.set_num_threads(1)
     hardware.keep_freed_memory()
-    config, whole = trial(), LAPTOP.evaluation
+    whole = LAPTOP.evaluation
     evaluation = dataclasses.replace(
         whole,
         report_every=whole.report_every // TENTH,
@@ -109,19 +112,15 @@ def ours() -> None:
         pass
 
 
-def plain() -> None:
+def plain(config: TrialConfig) -> None:
     """The same network and objective, as one would write it first."""
     import torch
-    from torch import nn
 
     from trainables import objectives
     from trainables.data.dataset import open_dataset
-    from trainables.model import CHANNELS, VAE, initialise
 
-    config, dataset = trial(), open_dataset(locate("dsprites"))
-    model = VAE(dataset.image_shape, config.latents)
-    initialise(model, config.init, config.seed)
-    model.decoder[-1] = nn.ConvTranspose2d(CHANNELS, dataset.image_shape[0], 4, stride=2, padding=1)
+    dataset = open_dataset(locate("dsprites"))
+    model = plain_model(config, dataset.image_shape)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
 
     def update(step: int) -> None:
@@ -139,6 +138,21 @@ def plain() -> None:
     _wait()
     for step in range(config.steps):
         update(step)
+
+
+def plain_model(config: TrialConfig, image_shape: tuple[int, ...]) -> "VAE":
+    """The same network and weights of the library's own layers alone, channels first."""
+    from torch import nn
+
+    from trainables.model import VAE, Doubling, initialise
+
+    model = VAE(image_shape, config.latents)
+    for place, layer in enumerate(model.decoder):
+        if isinstance(layer, Doubling):  # ours, and faster
+            inputs, outputs = layer.weight.shape[:2]
+            model.decoder[place] = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
+    initialise(model, config.init, config.seed)
+    return model
 
 
 def _wait() -> None:

@@ -1,6 +1,7 @@
 """Reads a study's store, also while its driver is writing; others import it from `study.store`."""
 
 import dataclasses
+import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,22 @@ class Study:
         if names:
             diff = ", ".join(f"{name} was {self.identity.get(name)}, now {identity.get(name)}" for name in names)
             raise StoreError(f"store {self.path} holds another study: {diff}; use another --store or the same settings")
+
+    def check_own(self, sources: dict[str, str]) -> None:
+        """Refuse one's own objective or model whose source has changed since its trials were trained.
+
+        Args:
+            sources: By name, the sha256 of the file that defines it now.
+
+        Raises:
+            StoreError: Naming which.
+        """
+        for name, known in [pair for entry in self.provenance for pair in entry.get("own", {}).items()]:
+            if sources.get(name, known) != known:
+                raise StoreError(
+                    f"store {self.path} holds trials of {name} as it was before its file changed; "
+                    "restore the file, or use another --store"
+                )
 
     @property
     def problems(self) -> list[str]:
@@ -116,7 +133,7 @@ class Study:
         known = list(self.configs())
         same = [name for name in known if key and name.startswith(key)]
         if len(same) != 1:
-            remedy = f"give one of {', '.join(same)}" if same else near(key, known) if known else "train some first"
+            remedy = f"give one of {', '.join(same)}" if same else _near(key, known) if known else "train some first"
             raise StoreError(f"store {self.path} has no trial {key!r}; {remedy}")
         return Trial(self, same[0])
 
@@ -193,6 +210,13 @@ def open_study(path: Path | str) -> Study:
         StoreError: The folder holds none, or its `study.json` cannot be read.
     """
     return Study(Path(path))
+
+
+def _near(key: str, known: list[str]) -> str:
+    """Keys are compared by as many digits as were given: a mistyped beginning is near too."""
+    begun = {name[: len(key)]: name for name in reversed(known)}
+    close = difflib.get_close_matches(key, begun, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(begun[word] for word in close)}?" if close else near(key, known)
 
 
 def _frame(folder: Path) -> pd.DataFrame:

@@ -76,11 +76,12 @@ class Store:
         described = description(self.path)
         study = open_study(self.path)
         study.check_identity(identity)
+        study.check_own(provenance.get("own", {}))
         if problems := study.problems:
             raise StoreError(f"{problems[0]}; move it away, and what it held of a trial's end is made again")
         if described["provenance"]:
             before = described["provenance"][-1]
-            for name in ("commit", "versions", "hardware", "own"):
+            for name in ("commit", "versions", "hardware"):
                 if before.get(name) != provenance.get(name):
                     self.warnings.append(f"{name} was {before.get(name)}, now {provenance.get(name)}")
         described["provenance"].append({"date": _now(), **provenance})

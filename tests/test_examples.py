@@ -1,5 +1,6 @@
 """One's own dataset, objective and model, through the real command line, as README shows them."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,16 +38,21 @@ def test_the_example_dataset_has_its_factors(bars: Path) -> None:
 
 
 @pytest.mark.slow
-def test_own_dataset_objective_and_model_through_the_command_line(command: Command, bars: Path) -> None:
-    own = {"objective": "beta_vae,examples.free_bits:free_bits", "model": "examples.dense_vae:DenseVAE"}
+def test_own_dataset_objective_and_model_through_the_command_line(
+    command: Command, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.folder = tmp_path / "elsewhere"  # somebody's own folder, whose modules nobody has installed
+    shutil.copytree(ROOT / "examples", command.folder / "mine")
+    own = {"objective": "beta_vae,mine.free_bits:free_bits", "model": "mine.dense_vae:DenseVAE"}
     code, output = command.run("--seeds", "1", **own)
     assert code == 0, output
-    assert "examples.free_bits:free_bits" in output
+    assert "mine.free_bits:free_bits" in output
     study = open_study(command.store)
     trials = study.trials()
-    assert set(trials["family"]) == {"beta", "examples.free_bits:free_bits"}
+    assert set(trials["family"]) == {"beta", "mine.free_bits:free_bits"}
     assert set(trials["status"]) == {"finished"}
     assert not np.isnan(trials["mig_calibrated"].to_numpy()).any()
+    monkeypatch.chdir(command.folder)
     model = study.trial(trials["key"].iloc[0]).model()
     images = torch.from_numpy(open_dataset(bars).batch(np.arange(3)))
     with torch.no_grad():
@@ -56,7 +62,7 @@ def test_own_dataset_objective_and_model_through_the_command_line(command: Comma
     assert set(study.provenance[-1]["own"]) == set(own["objective"].split(",")[1:]) | {own["model"]}
     code, output = command.run("--seeds", "1", **{**own, "model": "burgess2018-a1"})
     assert code == 2
-    assert "model was examples.dense_vae:DenseVAE, now burgess2018-a1" in output
+    assert "model was mine.dense_vae:DenseVAE, now burgess2018-a1" in output
 
 
 @pytest.mark.slow

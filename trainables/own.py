@@ -31,7 +31,7 @@ def load(name: str) -> Any:
 
 
 def source_sha256(name: str) -> str:
-    """A hash of the file in which `name` is defined: who changes it makes other trials."""
+    """A hash of the file in which `name` is defined; a store refuses to mix trials of two of them."""
     path = _module(name).__file__
     if path is None:
         raise ConfigError(f"{name} is in a package without a file of its own; name the module")

@@ -83,6 +83,8 @@ class Trainer:
     def update(self) -> Tensor:
         """One update; the batch's loss, nats per image, not synchronised with the device."""
         config = self.config
+        if is_own(config.model) or is_own(config.objective):  # its dropout, say, is a function of seed and step too
+            torch.manual_seed(config.spawned_seed("noise") << 32 | self.step)
         images, noise = self._batch()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             mean, log_std = (values.float() for values in self.model.encode(images))

@@ -4,11 +4,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 
 from analysis import figures
 from analysis.frames import load
 from analysis.openings import openings
 from analysis.tradeoff import front, settings
+from study.config import StudyConfig
+from tests.analysis.conftest import write_study
 
 
 def points(axes: Axes) -> set[tuple[float, ...]]:
@@ -41,10 +44,37 @@ def test_the_title_names_the_score_and_lines_join_the_fronts(fake_study: Path) -
     rows = settings(frames.trials)
     axes = figures.tradeoff(plt.figure().subplots(), frames.finished, rows)
     assert "mig_calibrated" in axes.get_title()
-    drawn = [np.asarray(line.get_xydata()).tolist() for line in axes.lines if line.get_alpha() is None]
+    fronts = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    drawn = [np.asarray(line.get_xydata()).tolist() for line in fronts]
     for family in ("beta", "capacity"):
         best = front([row for row in rows if row.family == family])
         assert [[row.estimates["recon"].mean, row.estimates["mig_calibrated"].mean] for row in best] in drawn
+
+
+def test_intervals_are_drawn_from_three_seeds_on(tmp_path: Path, fake_study: Path) -> None:
+    study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": (4.0,)}, seeds=3)
+    frames = load(write_study(tmp_path / "s", lambda config: "finished", study))
+    (row,) = settings(frames.trials)
+    axes = figures.tradeoff(plt.figure().subplots(), frames.finished, [row])
+    bars = [drawn.get_segments()[0].tolist() for drawn in axes.collections if isinstance(drawn, LineCollection)]
+    recon, score = row.estimates["recon"], row.estimates["mig_calibrated"]
+    assert bars == [
+        [[recon.low, score.mean], [recon.high, score.mean]],
+        [[recon.mean, score.low], [recon.mean, score.high]],
+    ]
+    two = load(fake_study)
+    axes = figures.tradeoff(plt.figure().subplots(), two.finished, settings(two.trials))
+    assert not [drawn for drawn in axes.collections if isinstance(drawn, LineCollection)]
+
+
+def test_tracking_tells_gammas_apart(fake_study: Path) -> None:
+    frames = load(fake_study)
+    trials = frames.finished.copy()
+    trials.loc[trials["seed"] == 1, "gamma"] = 10.0
+    axes = figures.tracking(plt.figure().subplots(), frames.rows, trials)
+    assert legend(axes)[-2:] == ["gamma = 10", "gamma = 100"]
+    curves = [line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2]
+    assert sorted(str(line.get_linestyle()) for line in curves) == ["-"] * 2 + ["--"] * 3
 
 
 def test_images_that_hold_less_than_the_kl_are_marked(fake_study: Path) -> None:
@@ -60,7 +90,7 @@ def test_tracking_draws_the_deviation_of_each_capacity_trial(fake_study: Path) -
     assert len(curves) == 5  # of six capacity trials one has failed
     for curve in curves:
         assert np.asarray(curve.get_ydata())[:3] == pytest.approx(0.1)
-    assert legend(axes) == ["6 nats", "12 nats", "18 nats"]
+    assert legend(axes) == ["C_max = 6 nats", "C_max = 12 nats", "C_max = 18 nats"]
     assert "nats" in axes.get_ylabel()
 
 

@@ -34,10 +34,10 @@ def test_what_the_study_says(fake_study: Path) -> None:
     assert told(fake_study)[2] == [
         "8 of 10 finished trials are off the plateau (recon < 0.35 R0, R0 = 556.3 nats).",
         "Of 12 trials started, some enter no table or figure: 1 diverged, 1 failed.",
-        "KL follows C: over the ramp |KL - C| is under 1 nat on average in 5 of 5 capacity trials "
-        "(largest: 0.10 nats).",
-        "The first two latents to open jointly predict x and y (R^2 >= 0.8) in 5 of 5 beta trials and 5 of 5 capacity "
-        "trials.",
+        "Over the ramp KL stays within 1 nat of C on average in 5 of 5 capacity trials "
+        "(mean |KL - C| from 0.10 to 0.10 nats).",
+        "The first two latents to open jointly predict x and y (R^2 >= 0.8) in 5 of 5 beta trials and in 5 of 5 "
+        "capacity trials.",
         "The audit's verdicts: fine 8, not informative 2 (C = 6).",
         "Of no setting more than two seeds have finished: the spread over seeds is unknown, and no interval is given.",
         findings.LAPTOP_CLAIM,
@@ -50,8 +50,33 @@ def test_one_family_one_seed_and_no_factors_are_said(tmp_path: Path) -> None:
     assert "All trials are of the family beta: it cannot be compared with another." in sentences
     assert any(sentence.startswith("Of no setting more than one seed has finished") for sentence in sentences)
     assert "Scores are missing in 2 trials: the dataset has no factors." in sentences
-    assert "Whether the first latents to open know the position cannot be told here." in sentences
-    assert not any("KL follows C:" in sentence for sentence in sentences)
+    assert any(sentence.startswith("The dataset names no factors x and y") for sentence in sentences)
+    assert not any("Over the ramp" in sentence for sentence in sentences)
+
+
+def test_silent_trials_count_and_ties_are_told_apart(fake_study: Path) -> None:
+    frames = load(fake_study)
+    trials = findings.by_trial(frames, tradeoff.settings(frames.trials))
+    keys = trials.loc[trials["family"] == "capacity", "key"].tolist()
+    for column in ("info_0", "info_1"):
+        frames.rows.loc[frames.rows["key"] == keys[0], column] = 0.0  # opens nothing
+    frames.rows.loc[frames.rows["key"] == keys[1], "info_2"] = frames.rows["info_1"]  # a third beside the second
+    frames.rows.loc[frames.rows["key"] == keys[2], "kl"] += 1.5
+    rows = tradeoff.settings(frames.trials)
+    trials = findings.by_trial(frames, rows)
+    sentences = findings.sentences(frames, rows, trials)
+    assert any("in 3 of 5 capacity trials (in 1 the third opens within a report" in sentence for sentence in sentences)
+    assert any("in 4 of 5 capacity trials (mean |KL - C| from 0.10 to 1.60" in sentence for sentence in sentences)
+    shown = findings.table(trials).set_index("key")["position R^2"]
+    assert (shown[keys[0][:8]], shown[keys[1][:8]]) == ("-", "tie")
+
+
+def test_too_few_probe_rows_tell_no_position(fake_study: Path) -> None:
+    frames = load(fake_study)
+    frames.trials["probe_rows"] = 50.0
+    rows = tradeoff.settings(frames.trials)
+    sentences = findings.sentences(frames, rows, findings.by_trial(frames, rows))
+    assert any(sentence.startswith("Under 100 probe rows") for sentence in sentences)
 
 
 def test_three_seeds_are_not_called_few(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from analysis.openings import first_two, latents_of, openings
+from analysis.openings import Opening, first_two, latents_of, openings, resolved
 
 CAPACITY = {"family": "capacity", "capacity_start": 0.0, "capacity_max": 10.0, "ramp_steps": 400}
 BETA = CAPACITY | {"family": "beta"}
@@ -48,7 +48,28 @@ def test_a_latent_that_shuts_again_is_not_among_the_first_two() -> None:
     found = openings(reports(info_0=[0.3, 0.1, 0.1], info_1=[0.0, 0.3, 0.5], info_2=[0.0, 0.0, 0.5]), CAPACITY)
     assert [opening.latent for opening in found] == [0, 1, 2]
     assert [opening.closed for opening in found] == [True, False, False]
-    assert first_two(found) == [1, 2]
+    assert first_two(found) == (1, 2)
+
+
+def test_fewer_than_two_that_stay_open_are_no_first_two() -> None:
+    assert first_two(openings(reports(info_0=[0.0, 0.3], info_1=[0.0, 0.0]), CAPACITY)) is None
+    assert first_two([]) is None
+
+
+def test_a_third_within_one_report_of_the_second_is_a_tie() -> None:
+    early, late = [0.3, 0.5, 0.9, 1.0], [0.0, 0.0, 0.0, 1.0]
+    tied = openings(reports(info_0=early, info_1=[0.0, 0.0, 0.3, 1.0], info_2=[0.0, 0.1, 0.4, 1.0]), CAPACITY)
+    assert (first_two(tied), resolved(tied)) == (None, False)
+    first_and_second = openings(reports(info_0=early, info_1=[0.4, 0.5, 0.6, 0.7], info_2=late), CAPACITY)
+    assert (first_two(first_and_second), resolved(first_and_second)) == ((1, 0), True)  # which of the two, none asks
+    shut = openings(reports(info_0=early, info_1=[0.0, 0.3, 0.0, 0.0], info_2=[0.0, 0.3, 0.4, 1.0]), CAPACITY)
+    assert (first_two(shut), resolved(shut)) == ((0, 2), True)  # one that shut again competes no more
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(99, True), (100, False), (101, False)])
+def test_ties_are_openings_closer_than_one_report(gap: float, expected: bool) -> None:
+    one, other = (Opening(j, step, 0.0, 0, False, interval=100.0) for j, step in enumerate((500.0, 500.0 + gap)))
+    assert one.tied(other) is other.tied(one) is expected
 
 
 def test_never_is_left_out_and_nothing_gives_nothing() -> None:

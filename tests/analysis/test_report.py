@@ -34,6 +34,19 @@ def test_the_report_prints_the_table_and_writes_the_page(store: Path, capsys: py
     assert page.count("<img") == 3 + 6  # a figure each, and a trial of each setting
     assert "The audit&#x27;s verdicts: fine 8, not informative 2 (C = 6)." in page
     assert "commit abc123" in page
+    assert "Of each setting the trial with the least seed." in page
+    assert "Settings of one or two seeds have no interval" in page
+    assert "Bars are" not in page
+
+
+def test_many_settings_are_shown_in_part_and_three_seeds_with_bars(tmp_path: Path) -> None:
+    study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": tuple(map(float, range(1, 15)))}, seeds=3)
+    path = write_study(tmp_path / "s", lambda config: "finished", study)
+    assert report.main([str(path)]) == 0
+    page = (path / "report" / "index.html").read_text()
+    assert "Of 12 of the 14 settings, evenly taken, the trial with the least seed." in page
+    assert "Bars are 95 % intervals of the means." in page
+    assert "no interval" not in page
 
 
 def test_trials_asked_for_are_the_ones_shown(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,6 +55,8 @@ def test_trials_asked_for_are_the_ones_shown(store: Path, capsys: pytest.Capture
     page = (store / "report" / "index.html").read_text()
     assert page.count("<img") == 3 + 2
     assert f"Trial {keys[7]}." in page
+    assert "The trials asked for." in page
+    assert "least seed" not in page
     assert report.main([str(store), "--trials", "zzzz"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
@@ -54,7 +69,7 @@ def test_one_family_without_factors_shows_the_rest(tmp_path: Path, capsys: pytes
     assert "No finished trial has a disentanglement score: there is no front to draw." in page
     assert "cannot be compared with another" in page
     assert not (path / "report" / "tradeoff.png").exists()
-    assert "KL follows C:" not in capsys.readouterr().out
+    assert "Over the ramp" not in capsys.readouterr().out
 
 
 def test_a_figure_that_cannot_be_written_is_one_line(store: Path, capsys: pytest.CaptureFixture[str]) -> None:

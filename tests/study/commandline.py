@@ -25,17 +25,18 @@ class Command:
     """`python study/run.py` on the tiny dataset, with one store."""
 
     def __init__(self, dataset: Path, store: Path) -> None:
-        self.dataset, self.store = dataset, store
+        self.dataset, self.store, self.folder = dataset, store, ROOT
         self.processes: list[subprocess.Popen[str]] = []
 
     def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that a signal reaches all of it, as from a terminal."""
         settings = {"dataset": self.dataset, **SETTINGS, **changes}
         flags = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-        command = [sys.executable, "study/run.py", "--store", str(self.store), "--concurrency", "2", *flags, *words]
+        where = ["--store", str(self.store), "--concurrency", "2"]
+        command = [sys.executable, str(ROOT / "study/run.py"), *where, *flags, *words]
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

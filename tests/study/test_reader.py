@@ -61,6 +61,8 @@ def test_a_key_that_does_not_exist_names_the_near_ones(tmp_path: Path):
     key = CAPACITY.key()
     with pytest.raises(StoreError, match=f"has no trial '{key[:-1]}x'; did you mean {key}"):
         study.trial(key[:-1] + "x")
+    with pytest.raises(StoreError, match=f"has no trial '{key[:3]}x'; did you mean {key}"):
+        study.trial(key[:3] + "x")  # a mistyped beginning
     with pytest.raises(StoreError, match="has no trial ''"):
         study.trial("")
 

@@ -103,6 +103,15 @@ def test_changed_provenance_is_recorded_and_warned_about(tmp_path: Path):
     assert all(entry["date"] for entry in provenance)
 
 
+def test_ones_own_code_that_has_changed_since_is_refused(tmp_path: Path):
+    with open_store(tmp_path / "s", own={"mine:loss": "aa"}):
+        pass
+    with open_store(tmp_path / "s", own={"mine:Model": "bb"}):  # another beside it may come
+        pass
+    with pytest.raises(StoreError, match="holds trials of mine:loss as it was before its file changed; restore"):
+        open_store(tmp_path / "s", own={"mine:loss": "cc"})
+
+
 def test_a_second_driver_is_refused_until_the_first_lets_go(tmp_path: Path):
     store = open_store(tmp_path / "s")
     with pytest.raises(StoreError, match=rf"open in another driver \(.*{os.getpid()}"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from trainables import objectives, trainer
 from trainables.config import ConfigError, Evaluation, TrialConfig
@@ -67,6 +68,37 @@ def test_resumed_is_uninterrupted_bit_for_bit(tiny: Dataset, reports: int, preci
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(second), strict=True))
     for row, wanted in zip(rows, expected[reports:], strict=True):
         assert {name for name in wanted if not same(row[name], wanted[name])} == set()
+
+
+class Noisy(nn.Module):
+    """A model of one's own that draws random numbers of torch's own while it trains."""
+
+    def __init__(self, image_shape: tuple[int, int, int], latents: int) -> None:
+        super().__init__()
+        pixels = math.prod(image_shape)
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(pixels, 2 * latents))
+        self.decoder = nn.Sequential(nn.Linear(latents, pixels), nn.Unflatten(1, image_shape))
+
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.encoder(images).chunk(2, dim=1)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        return self.decoder(codes)
+
+
+def test_an_own_models_dropout_is_a_function_of_seed_and_step(tiny: Dataset) -> None:
+    own = f"{__name__}:Noisy"
+    whole, first, second = (make(tiny, model=own) for _ in range(3))
+    finish(whole)
+    first.run_to_report()
+    torch.rand(3)  # whatever else the process draws
+    second.load(first.state())
+    finish(second)
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(second), strict=True))
+    other = make(tiny, model=own, noise_seed=5, learning_rate=0.01)
+    plain = make(tiny, model=own, noise_seed=5, learning_rate=0.01)
+    plain.model.eval()  # no dropout
+    assert other.update() != plain.update()
 
 
 def test_a_final_state_gives_the_final_report_again(tiny: Dataset) -> None:

@@ -1,0 +1,20 @@
+"""What the benchmarks compare is what they say; how fast it is, is no test's business."""
+
+import torch
+from torch import nn
+
+from benchmarks.cpu_trainer import plain_model, trial
+from trainables.model import Doubling, build
+
+
+def test_the_plain_model_is_ours_in_the_librarys_own_layers() -> None:
+    config = trial(batch_size=4, precision="fp32")
+    plain, ours = plain_model(config, (1, 64, 64)), build(config, (1, 64, 64))
+    assert not any(isinstance(layer, Doubling) for layer in plain.modules())
+    assert sum(isinstance(layer, nn.ConvTranspose2d) for layer in plain.modules()) == 4
+    codes, features = torch.randn(3, config.latents), []
+    for layer in plain.decoder:
+        layer.register_forward_hook(lambda _layer, _given, output: features.append(output))
+    with torch.no_grad():
+        torch.testing.assert_close(plain.decode(codes), ours.decode(codes), rtol=1e-4, atol=1e-4)  # type: ignore[operator]
+    assert all(output.is_contiguous() for output in features)  # channels first throughout
