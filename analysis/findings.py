@@ -32,16 +32,16 @@ def by_trial(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
 
     Returns:
         `key`, `family`, `setting` (its label), `seed`, `recon`, `kl`, `follows` (mean |KL - C| over the ramp, nats),
-        `verdict`, `mig_calibrated`, `active_latents`, `position_r2` (of the first two open latents, the lesser of x
-        and y; NaN where it cannot be told), `resolved` (whether the reports tell which two were first) and `opened`
-        (the latents in their order, with C in nats or the update).
+        `verdict`, `mig`, `mig_sd`, `mig_calibrated`, `active_latents`, `position_r2` (of the first two open latents,
+        the lesser of x and y; NaN where it cannot be told), `resolved` (whether the reports tell which two were
+        first) and `opened` (the latents in their order, with C in nats or the update).
     """
     finished, table = frames.finished.sort_values(by="seed"), []
     for row in rows:
         for trial in records(finished.query("setting == @row.id")):
             reports = frames.reports(trial["key"])
             opened = openings(reports, trial)
-            kept = ("key", "seed", "recon", "kl", "verdict", "mig_calibrated", "active_latents")
+            kept = ("key", "seed", "recon", "kl", "verdict", "mig", "mig_sd", "mig_calibrated", "active_latents")
             table.append(
                 {"family": row.family, "setting": row.label}
                 | {name: trial.get(name, np.nan) for name in kept}
@@ -54,11 +54,13 @@ def by_trial(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
 
 
 def table(trials: pd.DataFrame) -> pd.DataFrame:
-    """The frame of `by_trial` as text, for the page and the notebook."""
-    digits = {"recon": 1, "kl": 1, "follows": 2, "mig_calibrated": 3, "active_latents": 0, "position_r2": 2}
-    shown = trials.drop(columns=["family", "resolved"]).assign(key=trials["key"].str[:8])
+    """The frame of `by_trial` as text, for the page and the notebook; KL and verdict are in `scorecard.audit`."""
+    digits = {"recon": 1, "follows": 2, "mig": 3, "mig_calibrated": 3, "active_latents": 0, "position_r2": 2}
+    shown = trials.drop(columns=["family", "resolved", "mig_sd", "kl", "verdict"]).assign(key=trials["key"].str[:8])
     for name, places in digits.items():
         shown[name] = [f"{value:.{places}f}" if pd.notna(value) else "-" for value in trials[name]]
+    pairs = zip(shown["mig"], trials["mig_sd"], strict=True)
+    shown["mig"] = [f"{value} ± {sd:.3f}" if pd.notna(sd) else value for value, sd in pairs]
     shown.loc[~trials["resolved"], "position_r2"] = "tie"
     return shown.rename(columns={"active_latents": "active", "position_r2": "position R^2"})
 
@@ -78,6 +80,7 @@ def sentences(frames: Frames, rows: list[Setting], trials: pd.DataFrame) -> list
         _follows(trials),
         _position(frames, trials),
         _verdicts(trials),
+        _empty_nats(trials),
         _one_family(rows),
         _few_seeds(rows),
         *_missing_scores(frames.finished),
@@ -188,6 +191,15 @@ def _verdicts(trials: pd.DataFrame) -> str:
     return f"The audit's verdicts: {', '.join(words)}."
 
 
+def _empty_nats(trials: pd.DataFrame) -> str:
+    """The trap of Eq. 8: a constant mean has KL too."""
+    empty = trials[(trials["follows"] < FOLLOWS) & (trials["verdict"] == "not informative")]
+    if empty.empty:
+        return ""
+    settings = "; ".join(dict.fromkeys(empty["setting"]))
+    return f"In {len(empty)} capacity trials KL follows C and carries no information on the image ({settings})."
+
+
 def _one_family(rows: list[Setting]) -> str:
     one = len({row.family for row in rows}) == 1
     return f"All trials are of the family {rows[0].family}: it cannot be compared with another." if one else ""
@@ -203,4 +215,6 @@ def _few_seeds(rows: list[Setting]) -> str:
 
 def _missing_scores(finished: pd.DataFrame) -> list[str]:
     reasons = Counter(finished["missing_scores"].dropna()) if "missing_scores" in finished else Counter()
+    for name in [str(column) for column in finished if str(column).endswith("_missing")]:
+        reasons += Counter(f"{name.removesuffix('_missing')}: {reason}" for reason in finished[name].dropna() if reason)
     return [f"Scores are missing in {count} trials: {reason}." for reason, count in reasons.items() if reason]

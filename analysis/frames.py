@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from study.store import Study, open_study
+from study.store import Study, open_study, read_scores
 from trainables.config import SEED_FIELDS, TrialConfig
 
 READ_BY = {"beta": ("beta",), "capacity": ("gamma", "capacity_max", "capacity_start", "ramp_steps")}
@@ -27,7 +27,8 @@ class Frames:
 
     Attributes:
         study: The reader that they came from.
-        trials: One row a trial: key, setting, family, config, status, and the columns of its last full evaluation.
+        trials: One row a trial: key, setting, family, config, status, the columns of its last full evaluation, and the
+            scores of `analysis.rescore` where there are any.
         rows: One row a report: key, step and the columns of docs/metrics.md.
     """
 
@@ -69,10 +70,25 @@ def load(path: Path | str) -> Frames:
     """Read a store, also while it is being written.
 
     Raises:
-        StoreError: The folder holds no study.
+        StoreError: The folder holds no study, or a file of later scores cannot be read.
     """
     study = open_study(path)
-    return Frames(study, study.trials(), study.rows())
+    trials = study.trials()
+    if len(trials):
+        for name, scores in read_scores(study.path).items():
+            trials = _with_later(trials, scores.rename(columns={"missing": f"{name}_missing"}), name)
+    return Frames(study, trials, study.rows())
+
+
+def _with_later(trials: pd.DataFrame, scores: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The trials with a score of later where their own last row has none."""
+    own = [str(column) for column in scores if str(column).startswith(name)]
+    later = scores.set_index("key").reindex(trials["key"].tolist())
+    columns = {}
+    for column in own:
+        values = pd.Series(later[column].tolist(), index=trials.index)
+        columns[column] = trials[column].fillna(values) if column in trials else values
+    return trials.assign(**columns)
 
 
 def reads(family: str, name: str) -> bool:

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import figures, findings, sheets, tradeoff
+from analysis import figures, findings, scorecard, selection, sheets, tradeoff
 from analysis.frames import Frames, load, records
 from analysis.page import Page
 from trainables.config import InputError
@@ -84,6 +84,10 @@ def write(
     page.heading("Settings")
     page.table(tradeoff.table(rows))
     page.paragraph(_IN_BRACKETS)
+    if scorecard.scored(finished):
+        page.heading("Scores")
+        page.table(scorecard.scores(finished, rows))
+        page.paragraph(f"{_SCORES} {_RESCORE}")
     page.heading("Does the KL follow, and is it used?")
     if "capacity" in {row.family for row in rows}:
         figure, axes = plt.subplots(figsize=(7.4, 3.8))
@@ -91,6 +95,10 @@ def write(
         page.picture(_saved(figure, frames, "tracking"), "KL minus C along training, one line a capacity trial")
     page.table(findings.table(trials))
     page.paragraph(_COLUMNS)
+    page.heading("The audit: where the nats go")
+    page.table(scorecard.audit(frames, rows))
+    page.paragraph(_AUDIT)
+    _selection(page, frames, rows)
     page.heading("Trials looked at")
     page.paragraph(f"{_shown_trials(rows, keys, named)} {_SHEETS}")
     by_key = {row["key"]: row for row in records(trials)}
@@ -101,6 +109,21 @@ def write(
     path = folder / "index.html"
     page.write(path, f"{_source(frames)}. Columns: docs/metrics.md.")
     return path
+
+
+def _selection(page: Page, frames: Frames, rows: list[tradeoff.Setting]) -> None:
+    """How well scores without labels stand in for those with labels: where replicates allow to ask."""
+    page.heading("Choosing without labels")
+    if warning := selection.caution(frames.finished):
+        page.paragraph(warning)
+        if "missing" in warning:
+            return
+    scores = selection.label_free(frames)
+    page.table(selection.by_setting(scores, {row.id: row.label for row in rows}))
+    page.paragraph(_LABEL_FREE)
+    if targets := scorecard.supervised(frames.finished):
+        page.table(selection.table(scores.merge(frames.finished[["key", *targets]], on="key"), targets))
+        page.paragraph(_SELECTION)
 
 
 def _as_drawn(rows: list[tradeoff.Setting]) -> str:
@@ -128,6 +151,30 @@ _COLUMNS = (
     "follows: mean |KL - C| over the ramp, nats. opened: latents in the order in which I_j rose through 0.2 nats, and "
     "C there in nats (for fixed beta: the update). position R^2: of x and y, the lesser, predicted jointly from the "
     "first two latents to open; tie where the third opens within a report of the second."
+)
+_SCORES = (
+    "Calibrated: (raw - null) / (ceiling - null), 0 for codes that know nothing and 1 for a perfect code; missing "
+    "where there is no ceiling or the two nearly meet. Null: permuted factors. Ceiling: the class indices as codes, "
+    "the rest constant. Brackets: both seeds, or the 95 % interval over seeds. sd of one: of one trial's value, over "
+    "samples of as many rows or over the score's draws (docs/metrics.md)."
+)
+_RESCORE = (
+    "Others, DCI and InfoMEC among them, from the stored codes: python -m analysis.rescore STORE, then this page again."
+)
+_AUDIT = (
+    "All in nats. KL = sum of I_j + dim KL, and sum of I_j = I(x;z) + TC: dim KL carries nothing, TC is said twice, "
+    "excess is more than the images hold. I(x;z) and TC are brackets, own row in and out of the aggregate posterior; "
+    "where they are wider than 0.5 nats so few images do not resolve them."
+)
+_SELECTION = (
+    "Spearman's correlation over trials of each score without labels, turned so that more is better, with each "
+    "supervised one (interval: settings resampled, from ten on); and the mean regret of choosing a setting by it on "
+    "all seeds but one, against choosing by the supervised score itself, read on the seed left out. UDR alone "
+    "compares all seeds, the left-out one too."
+)
+_LABEL_FREE = (
+    "Mean over seeds. UDR: how nearly the latents of a setting's replicates match one to one, by Lasso coefficients "
+    "or by Spearman's correlation."
 )
 _SHEETS = (
     "Traversals: one held-out image, each latent from -3 to 3 while the "

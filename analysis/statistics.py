@@ -4,11 +4,13 @@ Under ten seeds a percentile bootstrap covers far less than it claims, so the ru
 (../docs/metrics.md names the scores; the coverage of each rule is a test).
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
+from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 T_SEEDS, BOOTSTRAP_SEEDS = 3, 10
@@ -20,7 +22,7 @@ class Estimate:
     """A mean over seeds with what its number of seeds allows to say.
 
     Attributes:
-        values: The seeds' values, without missing ones.
+        values: The seeds' values, without missing ones; of `clustered` the statistic alone.
         mean: Their mean; NaN without any.
         low: Lower end of the 95 % interval; None under three seeds.
         high: Its upper end.
@@ -57,6 +59,8 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     if not kept:
         return Estimate((), float("nan"))
     mean = float(sample.mean())
+    if not np.isfinite(sample).all():  # an infinite total correlation, say, has no interval
+        return Estimate(kept, mean)
     if len(kept) < T_SEEDS or np.ptp(sample) == 0:
         bound = mean if len(kept) >= T_SEEDS else None
         return Estimate(kept, mean, bound, bound)
@@ -67,3 +71,32 @@ def over_seeds(values: Sequence[float]) -> Estimate:
         (sample,), np.mean, confidence_level=CONFIDENCE, method="BCa", rng=np.random.default_rng(0)
     ).confidence_interval
     return Estimate(kept, mean, float(interval.low), float(interval.high))
+
+
+def clustered(clusters: Sequence[NDArray[np.float64]], statistic: Callable[[NDArray[np.float64]], float]) -> Estimate:
+    """A statistic of rows that hang together, such as the seeds of a setting: whole clusters are resampled.
+
+    Args:
+        clusters: Tables of as many columns each.
+        statistic: Of the clusters' rows together; NaN where it has no value.
+
+    Returns:
+        The point alone under ten clusters; from then on with a BCa bootstrap interval. Nothing where it is NaN.
+    """
+
+    def of(chosen: NDArray[np.intp]) -> float:
+        return statistic(np.concatenate([clusters[place] for place in chosen]))
+
+    value = of(np.arange(len(clusters))) if clusters else float("nan")
+    if np.isnan(value):
+        return Estimate((), float("nan"))
+    if len(clusters) < BOOTSTRAP_SEEDS:
+        return Estimate((value,), value)
+    places, rng = (np.arange(len(clusters)),), np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal resamples: the bounds are NaN, and looked at below
+        drawn = scipy.stats.bootstrap(places, of, vectorized=False, n_resamples=999, method="BCa", rng=rng)
+    low, high = (float(bound) for bound in drawn.confidence_interval)
+    if np.isnan([low, high]).any():  # every resample says the same, as where all is ranked alike
+        return Estimate((value,), value)
+    return Estimate((value,), value, low, high)

@@ -16,8 +16,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from study.config import LAPTOP
 from study.preflight import cores
+from study.protocols import LAPTOP
 from trainables.config import PRECISIONS, TrialConfig
 from trainables.data.cache import locate
 from trainables.hardware import cpu_has_bf16

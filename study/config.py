@@ -6,55 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from study.protocols import PROTOCOLS
 from trainables.config import ConfigError, Evaluation, TrialConfig, check_choice, check_range, from_dict, is_own
 
 SCHEMA = 1
 EXECUTOR = "loop"
 
 Axes = dict[str, tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How long, how large and how often: what every trial of a study shares, and the values that searches visit."""
-
-    name: str
-    trial: TrialConfig
-    """What a search does not vary."""
-    evaluation: Evaluation
-    seeds: int
-    """Replicates of each setting."""
-    betas: tuple[float, ...]
-    gammas: tuple[float, ...]
-    capacities: tuple[float, ...]
-    ramps: tuple[int, ...]
-
-
-LAPTOP = Protocol(
-    name="laptop",
-    # A slice that 2 cores train in a quarter of an hour, chosen by experiment: docs/laptop_protocol.md. One gamma is
-    # too low on purpose, so that the audit has something to say.
-    trial=TrialConfig(learning_rate=1e-3, batch_size=32, ramp_steps=3000, steps=3500),
-    evaluation=Evaluation(report_every=150),
-    seeds=2,
-    betas=(1.0, 4.0),
-    gammas=(10.0, 100.0),
-    capacities=(5.0, 10.0),
-    ramps=(3000,),
-)
-
-PAPER = Protocol(
-    name="paper",
-    trial=TrialConfig(),
-    evaluation=Evaluation(report_every=1000),
-    seeds=5,
-    betas=(0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0),
-    gammas=(300.0, 1000.0, 3000.0),
-    capacities=(5.0, 10.0, 15.0, 20.0, 25.0, 50.0),
-    ramps=(50_000, 100_000),
-)
-
-PROTOCOLS = {protocol.name: protocol for protocol in (LAPTOP, PAPER)}
 
 
 @dataclass(frozen=True)
@@ -116,7 +74,8 @@ class StudyConfig:
 
     def identity(self, dataset_sha256: str) -> dict[str, Any]:
         """What two runs must share for their trials to be comparable, and to live in one store."""
-        return {
+        aggregate = {"aggregate_rows": self.evaluation.aggregate_rows} if self.evaluation.aggregate_rows else {}
+        return aggregate | {
             "schema": SCHEMA,
             "search": self.search,
             "protocol": self.protocol,

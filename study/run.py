@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from study.config import PROTOCOLS, Launch, StudyConfig
+from study.config import Launch, StudyConfig
 from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_sparingly, to_run
 from study.preflight import check_address, check_disk, cores, gpus, provenance
 from study.progress import snapshot
+from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, cells
 from study.store import Store, StoreError, Study, open_study
 from trainables.config import InputError, check_image_shape, check_range, is_own

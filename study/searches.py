@@ -5,7 +5,8 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from study.config import PROTOCOLS, Axes, Protocol, StudyConfig
+from study.config import Axes, StudyConfig
+from study.protocols import PROTOCOLS, Protocol
 from trainables.config import ConfigError, TrialConfig, check_choice, is_own
 
 

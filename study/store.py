@@ -1,4 +1,4 @@
-"""The face of a study's disk format: the writer here, the reader in `study.reader`, the parquet parts in `study.parts`.
+"""The face of a study's disk format: the writer here, the rest in `study.reader`, `study.parts` and `study.scores`.
 
 One driver writes (`Store`), any number of readers look on (`open_study`). Whatever a call has returned from survives
 the death of the process, not the loss of power: files are written aside and renamed, and nothing is synchronised.
@@ -18,8 +18,9 @@ import numpy as np
 from study.compare import compare
 from study.parts import Parts
 from study.reader import StoreError, Study, Trial, description, open_study
+from study.scores import Scores, read_scores
 
-__all__ = ["Store", "StoreError", "Study", "Trial", "compare", "open_study"]
+__all__ = ["Scores", "Store", "StoreError", "Study", "Trial", "compare", "open_study", "read_scores"]
 
 FLUSH_ROWS, FLUSH_SECONDS, COMPACT_PARTS = 200, 2.0, 500
 

@@ -175,6 +175,8 @@ class Evaluation:
     """Held-out rows of the full evaluation (all held-out rows where there are fewer)."""
     eval_seed: int = 0
     """Fixes the probe, the evaluation noise and the nulls of the scores."""
+    aggregate_rows: int = 0
+    """Training images whose posteriors make the aggregate of joint information; 0 for the probe's own."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -182,6 +184,9 @@ class Evaluation:
         check_range("report_rows", self.report_rows, 2, 10**6)
         check_range("probe_rows", self.probe_rows, 2, 10**6)
         check_range("eval_seed", self.eval_seed, 0, UINT32 - 1)
+        check_range("aggregate_rows", self.aggregate_rows, 0, 10**9)
+        if self.aggregate_rows == 1:
+            raise ConfigError("aggregate_rows=1 is one image, which tells nothing of an aggregate; give 0 or many")
 
 
 def is_own(name: str) -> bool:

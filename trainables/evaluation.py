@@ -4,6 +4,8 @@ Probe rows, training rows and noise are functions of `eval_seed` and the dataset
 restarts are compared on the same images with the same draws. docs/metrics.md explains every column.
 """
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,10 @@ from torch import Tensor
 from trainables import objectives
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
-from trainables.metrics import audit, mig
-from trainables.metrics.inputs import MetricError
+from trainables.metrics import audit, mig, table
+from trainables.metrics.calibration import Result
+from trainables.metrics.joint import joint_information
+from trainables.metrics.table import Metric
 from trainables.model import EncoderDecoder
 from trainables.randomness import EVALUATION, normals, permutation
 
@@ -25,6 +29,8 @@ SHEET_SEEDS, SHEET_REACH, SHEET_COLUMNS = 4, 3.0, 11
 SHEET_RECONSTRUCTIONS = 8
 MAX_LOG_STD = 85.0
 """Beyond it the square of a standard deviation leaves fp32's range."""
+OUTER_ROWS = 1000
+"""Draws whose density in the aggregate of `aggregate_rows` training images is asked for."""
 OFF_PLATEAU = 0.35
 """Share of R0 below which a model reconstructs more than the average image (science.md)."""
 _HELD_OUT, _TRAIN, _NOISE, _TRAIN_NOISE = range(4)  # counters of the evaluation stream
@@ -58,6 +64,7 @@ class Evaluator:
         self.probe = dataset.held_out_rows[order[: evaluation.probe_rows].numpy()]
         order = permutation(seed, EVALUATION, _TRAIN, len(dataset.train_rows))
         self.train_rows = dataset.train_rows[order[: len(self.probe)].numpy()]
+        self.aggregate_rows = dataset.train_rows[order[: evaluation.aggregate_rows].numpy()]
         self.report_rows = min(evaluation.report_rows, len(self.probe))
         count = len(self.probe) * latents
         self.noise = normals(seed, EVALUATION, _NOISE, count).view(-1, latents)
@@ -103,37 +110,60 @@ class Evaluator:
             "active_units": audit.active_units(mean.numpy()),
             "excess": audit.excess(row["kl"], self.dataset.entropy),
         }
+        sampled = mean + log_std.exp() * self.noise
+        row |= self._joint(model, mean, log_std, sampled, row["info_sum"])
         codes = mean.numpy()
-        sampled = (mean + log_std.exp() * self.noise).numpy()
-        scores, tables = self._scores(codes, sampled, active, nulls)
+        scores, tables = self._scores(codes, sampled.numpy(), active, nulls)
         arrays = {"probe_rows": self.probe, "mean": codes, "log_std": log_std.numpy()}
         return row | scores, arrays | tables | self._sheets(model, mean)
 
+    def _joint(self, model: EncoderDecoder, mean: Tensor, log_std: Tensor, sampled: Tensor, info_sum: float) -> Row:
+        """The brackets of I(x; z) and of TC; of the training images where `aggregate_rows` asks for them."""
+        if len(self.aggregate_rows):
+            mean, log_std = self._encoded(model, self.aggregate_rows)
+            info_sum = float(audit.information_per_latent(mean.numpy(), log_std.numpy()).info.sum())
+            outer = min(OUTER_ROWS, len(self.train_noise), len(mean))
+            sampled = mean[:outer] + log_std[:outer].exp() * self.train_noise[:outer]
+        rows = np.arange(len(sampled))
+        joint = joint_information(mean.numpy(), log_std.numpy(), sampled.numpy(), rows).bounded(info_sum)
+        tc_low, tc_high = joint.total_correlation(info_sum)
+        return {
+            "info_n": len(mean),
+            "info_low": joint.low,
+            "info_high": joint.high,
+            "info_se": joint.high_se,
+            "info_resolved": joint.resolved,
+            "tc_low": tc_low,
+            "tc_high": tc_high,
+        }
+
     def _scores(self, codes: np.ndarray, sampled: np.ndarray, active: np.ndarray, nulls: bool) -> tuple[Row, Arrays]:
-        """Scores against the factors and their tables; a row that says why, where there are none."""
+        """The cheap scores and their tables; `missing_scores` says why, where one cannot be had."""
         if not self.dataset.factors:
-            return {"missing_scores": "the dataset has no factors"}, {}
+            (alone,) = table.named(["gaussian_total_correlation"])
+            found = table.measured(alone, codes, codes[:, :0], self.seed)
+            return {"missing_scores": "the dataset has no factors"} | table.columns(found), {}
         factors = self.dataset.factors_of(self.probe)
-        tables: Arrays = {"factors": factors.astype(np.uint8)}
-        try:
-            score = mig.score(codes, factors, seed=self.seed, null_draws=20 if nulls else 0)
-            tables["mutual_information"] = mig.mutual_information(codes, factors)
-            row = {
-                "missing_scores": "",
-                "mig": score.value,
-                "mig_active": mig.mig_active(codes, factors, active),
-                "mig_sampled": mig.mig(sampled, factors),
-            }
-        except MetricError as error:
-            return {"missing_scores": str(error)}, tables
-        if nulls:
-            row |= {
-                "mig_null": score.null,
-                "mig_null_sd": score.null_sd,
-                "mig_ceiling": score.ceiling,
-                "mig_calibrated": score.calibrated,
-            }
+        tables: Arrays = {
+            "factors": factors.astype(np.uint8),
+            "mutual_information": mig.mutual_information(codes, factors),
+        }
+        results: dict[str, Result] = {}
+        for metric in table.metrics_of(factors, self.dataset.factors):
+            if metric.cheap:
+                results |= self._tried(metric, codes, factors, nulls)
+        row: Row = {"missing_scores": table.reasons(results)} | table.columns(results)
+        if "mig" in row:
+            row["mig_active"] = mig.mig_active(codes, factors, active)
+            row["mig_sampled"] = mig.mig(sampled, factors)
         return row, tables
+
+    def _tried(self, metric: Metric, codes: np.ndarray, factors: np.ndarray, nulls: bool) -> Mapping[str, Result]:
+        try:
+            compute = table.calibrated if nulls else table.measured
+            return compute(metric, codes, factors, self.seed)
+        except Exception as error:  # a fault in a score must not cost the trial; rescoring computes it later
+            return dict.fromkeys(metric.names, Result(math.nan, len(codes), missing=f"{type(error).__name__}: {error}"))
 
     def verdict(self, config: TrialConfig, row: Row) -> str:
         """The audit's verdict on a row with its `tracking`, the mean held-out KL - C over the ramp (NaN without)."""
@@ -150,8 +180,7 @@ class Evaluator:
     def _basics(
         self, config: TrialConfig, step: int, losses: Tensor, mean: Tensor, log_std: Tensor
     ) -> tuple[Row, audit.Information]:
-        finite = all(bool(values.isfinite().all()) for values in (losses, mean, log_std))
-        if not finite or log_std.abs().max() > MAX_LOG_STD:
+        if not (losses.isfinite().all() and _finite(mean, log_std)):
             raise NotFinite(f"the model of trial {config.key()} has no finite posterior or loss at step {step}")
         recon = losses.mean().item()
         info = audit.information_per_latent(mean.numpy(), log_std.numpy())
@@ -183,6 +212,19 @@ class Evaluator:
             means.append(mean.cpu())
             log_stds.append(log_std.cpu())
         return torch.cat(losses), torch.cat(means), torch.cat(log_stds)
+
+    def _encoded(self, model: EncoderDecoder, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Mean and log std (rows, latents), on the CPU."""
+        pairs = []
+        for start in range(0, len(rows), CHUNK):
+            with self._autocast():
+                pairs.append(
+                    [values.float().cpu() for values in model.encode(self._images(rows[start : start + CHUNK]))]
+                )
+        mean, log_std = (torch.cat(tables) for tables in zip(*pairs, strict=True))
+        if not _finite(mean, log_std):
+            raise NotFinite("the model has no finite posterior on the training images")
+        return mean, log_std
 
     def _mean_pass(self, model: EncoderDecoder, mean: Tensor) -> tuple[float, float]:
         """Reconstruction loss at z = mean, nats per image, and squared error summed over pixels."""
@@ -224,3 +266,8 @@ class Evaluator:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def _finite(mean: Tensor, log_std: Tensor) -> bool:
+    """Whether posteriors can be scored."""
+    return bool(mean.isfinite().all() and log_std.isfinite().all() and log_std.abs().max() <= MAX_LOG_STD)

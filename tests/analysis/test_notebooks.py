@@ -37,10 +37,14 @@ def test_the_trade_off_notebook_shows_the_study(fake_study: Path, monkeypatch: p
     tables = outputs(notebook, "text/html")
     assert "capacity_max" in tables[0]
     assert "position R^2" in tables[1]
+    assert "I(x;z)" in tables[2]
+    assert "ceiling" in tables[3]
+    assert "udr_lasso" in tables[4]
     printed = "".join(
         output["text"] for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output
     )
     assert "8 of 10 finished trials are off the plateau" in printed
+    assert "UDR is missing" in printed
 
 
 def test_it_runs_on_one_family_and_one_seed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ def test_the_report_prints_the_table_and_writes_the_page(store: Path, capsys: py
     assert "Bars are" not in page
 
 
+@pytest.mark.slow
 def test_many_settings_are_shown_in_part_and_three_seeds_with_bars(tmp_path: Path) -> None:
     study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": tuple(map(float, range(1, 15)))}, seeds=3)
     path = write_study(tmp_path / "s", lambda config: "finished", study)

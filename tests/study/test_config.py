@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.config import LAPTOP, PAPER, Launch, StudyConfig
+from study.config import Launch, StudyConfig
+from study.protocols import LAPTOP, PAPER
 from trainables.config import ConfigError
 
 

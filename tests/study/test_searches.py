@@ -1,6 +1,7 @@
 import pytest
 
-from study.config import PROTOCOLS, StudyConfig
+from study.config import StudyConfig
+from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, cells
 from trainables.config import ConfigError
 

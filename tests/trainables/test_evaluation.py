@@ -7,7 +7,8 @@ import torch
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
 from trainables.evaluation import Evaluator
-from trainables.metrics import audit
+from trainables.metrics import audit, table
+from trainables.metrics.joint import joint_information
 from trainables.model import VAE, initialise
 from trainables.objectives import reconstruction_loss
 
@@ -53,6 +54,11 @@ def test_columns_against_a_plain_computation(tiny: Dataset, model: VAE) -> None:
     assert row["capacity"] == pytest.approx(1.5)
     assert row["objective_value"] == pytest.approx(row["recon"] + 1000 * abs(row["kl"] - 1.5))
     assert row["kl"] == pytest.approx(row["info_sum"] + row["dim_kl"], abs=0.02)
+    joint = joint_information(mean.numpy(), log_std.numpy(), (mean + log_std.exp() * judge.noise).numpy())
+    joint = joint.bounded(row["info_sum"])
+    assert (row["info_low"], row["info_high"]) == pytest.approx((joint.low, joint.high), abs=1e-4)
+    assert row["info_resolved"] is joint.resolved
+    assert row["tc_high"] == pytest.approx(max(0, row["info_sum"] - joint.low), abs=1e-4)
     np.testing.assert_allclose(arrays["mean"], mean.numpy(), rtol=1e-4, atol=1e-5)
     assert (arrays["factors"] == tiny.factors_of(judge.probe)).all()
 
@@ -62,6 +68,7 @@ def test_a_report_is_the_full_evaluation_of_its_first_rows(tiny: Dataset, model:
     full, _ = evaluator(tiny, probe_rows=70).full(model, CONFIG, step=2, nulls=False)
     assert {name: full[name] for name in report} == report
     assert "mig_null" not in full
+    assert {"mig", "modularity", "gaussian_total_correlation"} <= full.keys()
 
 
 def test_sheets_vary_one_latent_from_minus_three_to_three(tiny: Dataset, model: VAE) -> None:
@@ -95,7 +102,8 @@ def test_a_dataset_without_factors_keeps_the_audit_and_says_what_is_missing(tiny
     blind = dataclasses.replace(tiny, factors=(), classes=tiny.classes[:, :0])
     row, arrays = evaluator(blind).full(model, CONFIG, step=2, nulls=True)
     assert row["missing_scores"] == "the dataset has no factors"
-    assert not {"mig", "mig_calibrated"} & row.keys()
+    assert not {"mig", "mig_calibrated", "factor_vae"} & row.keys()
+    assert row["gaussian_total_correlation"] > 0
     assert not {"factors", "mutual_information"} & arrays.keys()
     seen, more = evaluator(tiny).full(model, CONFIG, step=2, nulls=True)
     assert seen["missing_scores"] == ""
@@ -108,6 +116,7 @@ def test_a_score_that_cannot_be_computed_is_missing_with_its_reason(tiny: Datase
     constant = dataclasses.replace(tiny, classes=np.zeros_like(tiny.classes))
     row, arrays = evaluator(constant).full(model, CONFIG, step=2, nulls=True)
     assert "are constant" in row["missing_scores"]
+    assert row["missing_scores"].startswith("mig, modularity, factor_vae: ")
     assert "mig" not in row
     assert "factors" in arrays
 
@@ -118,3 +127,36 @@ def test_the_objectives_value_is_that_of_the_held_out_means(tiny: Dataset, model
     assert row["objective_value"] == pytest.approx(row["recon"] + 1000 * abs(row["kl"] - 1.5), rel=1e-5)
     row = judge.report(model, TrialConfig(objective="beta_vae", beta=4.0, latents=4), step=2)
     assert row["objective_value"] == pytest.approx(row["recon"] + 4 * row["kl"], rel=1e-5)
+
+
+def test_the_cheap_scores_have_null_ceiling_and_spread_at_the_end(tiny: Dataset, model: VAE) -> None:
+    judge = evaluator(tiny)
+    row, arrays = judge.full(model, CONFIG, step=8, nulls=True)
+    for name in ("mig", "modularity"):
+        (metric,) = table.named([name], table.metrics_of(arrays["factors"], tiny.factors))
+        score = table.calibrated(metric, arrays["mean"], arrays["factors"])[name]
+        assert row[name] == pytest.approx(score.value)
+        for beside in ("null", "null_sd", "nulls", "ceiling", "sd"):
+            assert row.get(f"{name}_{beside}", np.nan) == pytest.approx(getattr(score, beside), nan_ok=True)
+        assert row[f"{name}_nulls"] == 20
+        assert row.get(f"{name}_calibrated", np.nan) == pytest.approx(score.calibrated, nan_ok=True)
+    assert not {"sap", "dci_disentanglement", "infom"} & row.keys()  # the costly ones are rescoring's
+    assert "gaussian_total_correlation_null" not in row
+
+
+def test_the_aggregate_of_training_images_has_many_rows_and_few_draws(tiny: Dataset, model: VAE) -> None:
+    rows = min(400, len(tiny.train_rows))
+    judge = evaluator(tiny, aggregate_rows=rows)
+    row, _ = judge.full(model, CONFIG, step=2, nulls=False)
+    with torch.no_grad():
+        images = torch.from_numpy(tiny.batch(judge.aggregate_rows))
+        mean, log_std = model.encode(images)
+    drawn = mean[:100] + log_std[:100].exp() * judge.train_noise
+    joint = joint_information(mean.numpy(), log_std.numpy(), drawn.numpy(), np.arange(100))
+    joint = joint.bounded(float(audit.information_per_latent(mean.numpy(), log_std.numpy()).info.sum()))
+    assert row["info_n"] == rows
+    assert len(judge.aggregate_rows) == rows
+    assert (row["info_low"], row["info_high"], row["info_se"]) == pytest.approx(
+        (joint.low, joint.high, joint.high_se), abs=1e-4
+    )
+    assert judge.aggregate_rows[:100].tolist() == judge.train_rows.tolist()  # so that the stored draws are theirs

@@ -65,3 +65,54 @@ def checked_table(codes: ArrayLike, factors: ArrayLike) -> tuple[NDArray[np.floa
     if len(rows) != len(classes):
         raise MetricError(f"codes have {len(rows)} rows, factors {len(classes)}; give one row of each per image")
     return rows, classes
+
+
+def varied_columns(factors: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which factors vary on these rows, (k,): a constant one has nothing to say and enters no mean.
+
+    Args:
+        factors: (n, k), as `checked_factors` gives them.
+
+    Raises:
+        MetricError: All are constant.
+    """
+    varied = factors.max(axis=0) > 0
+    if not varied.any():
+        raise MetricError(f"all {len(varied)} factors are constant on {len(factors)} rows; score more varied rows")
+    return varied
+
+
+def varied_latents(codes: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which latents are not constant, (d,)."""
+    return np.ptp(codes, axis=0) > 0
+
+
+def among_all(values: NDArray[np.float64], varied: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values of the varied factors put at their places, NaN at the others: (..., k)."""
+    whole = np.full((*values.shape[:-1], len(varied)), np.nan)
+    whole[..., varied] = values
+    return whole
+
+
+def standardised(codes: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The latents that vary, each with mean 0 and standard deviation 1 over the rows: (n, latents that vary)."""
+    kept = codes[:, varied_latents(codes)].astype(np.float64)
+    kept = kept / np.ptp(kept, axis=0)  # the squares of tiny codes would vanish
+    return (kept - kept.mean(axis=0)) / kept.std(axis=0)
+
+
+def rows_to_train(factors: NDArray[np.intp], varied: NDArray[np.bool_], most: int) -> int:
+    """How many rows to train on, the first ones: `most`.
+
+    Args:
+        factors: (n, k), as `checked_factors` gives them.
+        varied: (k,), the factors that are predicted.
+        most: The number that the score's definition asks for.
+
+    Raises:
+        MetricError: A varied factor is constant on them: nothing could be learned of it.
+    """
+    for k in np.flatnonzero(varied):
+        if most == 0 or np.ptp(factors[:most, k]) == 0:
+            raise MetricError(f"factor {k} is constant on the first {most} rows, which are trained on; score more rows")
+    return most

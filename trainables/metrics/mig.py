@@ -6,49 +6,49 @@ Source: Chen et al. 2018, in the binned form of Locatello et al. 2019.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainables.metrics.calibration import Score, calibrate, perfect_codes
-from trainables.metrics.inputs import MetricError, checked_factors, checked_rows, checked_table
+from trainables.metrics.calibration import Result
+from trainables.metrics.inputs import MetricError, checked_factors, checked_rows, checked_table, varied_columns
+
+BINS = 20
+"""Equal-width bins a latent, the literature's choice."""
 
 
-def score(codes: ArrayLike, factors: ArrayLike, seed: int, null_draws: int = 20, bins: int = 20) -> Score:
-    """MIG with its null and ceiling on the same factors, n and d; the codes are binned once for all draws.
+def measure(codes: ArrayLike, factors: ArrayLike, seed: int = 0, bins: int = BINS) -> dict[str, Result]:
+    """`mig`: the mean over factors of the gap of the two largest latents, as a share of the factor's entropy.
 
-    Args:
-        codes: (n, d).
-        factors: (n, k) class indices.
-        seed: Fixes the permutations of the null.
-        null_draws: Number of permutations; 0 computes the value alone and leaves null and ceiling NaN.
-        bins: Equal-width bins a latent.
-
-    Raises:
-        MetricError: As `mig`.
-    """
-    codes, factors = checked_table(codes, factors)
-    labels = binned(codes, bins)
-    if null_draws == 0:
-        return Score(_mig_of_labels(labels, factors), n=len(labels), bins=bins)
-    perfect = binned(perfect_codes(factors, codes.shape[1]), bins)
-    return calibrate(_mig_of_labels, labels, perfect, factors, null_draws, seed, bins)
-
-
-def mig(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> float:
-    """The mean over factors of the gap of the two largest latents, as a share of the factor's entropy.
-
-    A constant factor has nothing to say and is left out of the mean. A single latent competes with 0 nats.
+    A constant factor is left out of the mean. A single latent competes with 0 nats. With few rows a bin the plug-in
+    estimate is far too high: the null says by how much.
 
     Args:
         codes: (n, d).
         factors: (n, k) class indices.
+        seed: Not read.
         bins: Equal-width bins a latent.
 
     Raises:
         MetricError: The table cannot be scored, or every factor is constant.
     """
     codes, factors = checked_table(codes, factors)
-    return _mig_of_labels(binned(codes, bins), factors)
+    varied = varied_columns(factors)
+    information = mutual_information(codes, factors, bins)
+    gaps = np.full(len(varied), np.nan)
+    gaps[varied] = gap(information[:, varied]) / factor_entropy(factors)[varied]
+    return {"mig": Result(float(np.nanmean(gaps)), len(codes), gaps, information, bins)}
 
 
-def mig_active(codes: ArrayLike, factors: ArrayLike, active: ArrayLike, bins: int = 20) -> float:
+def mig(codes: ArrayLike, factors: ArrayLike, bins: int = BINS) -> float:
+    """The value alone, as `measure`."""
+    return measure(codes, factors, bins=bins)["mig"].value
+
+
+def gap(information: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest latent's lead over the second, of every factor: (d, k) -> (k,), nats."""
+    ascending = np.sort(information, axis=0)
+    second = ascending[-2] if len(ascending) > 1 else 0.0
+    return ascending[-1] - second
+
+
+def mig_active(codes: ArrayLike, factors: ArrayLike, active: ArrayLike, bins: int = BINS) -> float:
     """MIG with the inactive latents silenced: binning by range magnifies the ripple of a dead latent.
 
     Args:
@@ -68,7 +68,7 @@ def silenced(codes: ArrayLike, active: ArrayLike) -> NDArray[np.floating]:
     return np.where(active, codes, codes.dtype.type(0))
 
 
-def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> NDArray[np.float64]:
+def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = BINS) -> NDArray[np.float64]:
     """Plug-in mutual information of every binned latent with every factor.
 
     Args:
@@ -80,7 +80,7 @@ def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> 
         (d, k), nats.
     """
     codes, factors = checked_table(codes, factors)
-    return _information_of_labels(binned(codes, bins), factors)
+    return information_of_labels(binned(codes, bins), factors)
 
 
 def factor_entropy(factors: ArrayLike) -> NDArray[np.float64]:
@@ -88,7 +88,7 @@ def factor_entropy(factors: ArrayLike) -> NDArray[np.float64]:
     return _entropies(checked_factors(factors))
 
 
-def binned(codes: ArrayLike, bins: int = 20) -> NDArray[np.intp]:
+def binned(codes: ArrayLike, bins: int = BINS) -> NDArray[np.intp]:
     """The bin of every value: `numpy.digitize(x, numpy.histogram(x, bins)[1][:-1])`, latent by latent.
 
     A constant latent falls into one bin; so does one constant up to rounding, which numpy refuses to split.
@@ -99,6 +99,9 @@ def binned(codes: ArrayLike, bins: int = 20) -> NDArray[np.intp]:
 
     Returns:
         (n, d), from 1 to `bins`.
+
+    Raises:
+        MetricError: Fewer than 2 bins.
     """
     if bins < 2:
         raise MetricError(f"bins={bins} is under 2; one bin tells nothing, 20 is the literature's choice")
@@ -113,18 +116,13 @@ def _binned_latent(latent: NDArray, bins: int) -> NDArray[np.intp]:
     return np.digitize(latent, edges[:-1])
 
 
-def _mig_of_labels(labels: NDArray[np.intp], factors: NDArray[np.intp]) -> float:
-    entropy = _entropies(factors)
-    varied = entropy > 0
-    if not varied.any():
-        raise MetricError(f"all {len(entropy)} factors are constant on {len(factors)} rows; score more varied rows")
-    information = np.sort(_information_of_labels(labels, factors), axis=0)  # (d, k), each column ascending
-    second = information[-2] if len(information) > 1 else 0.0
-    return float(np.mean((information[-1] - second)[varied] / entropy[varied]))
+def information_of_labels(labels: NDArray[np.intp], factors: NDArray[np.intp]) -> NDArray[np.float64]:
+    """I = H(latent) + H(factor) - H(both) by counting, (d, k); never below 0, where rounding would put it.
 
-
-def _information_of_labels(labels: NDArray[np.intp], factors: NDArray[np.intp]) -> NDArray[np.float64]:
-    """I = H(latent) + H(factor) - H(both) by counting, (d, k); never below 0, where rounding would put it."""
+    Args:
+        labels: (n, d), as `binned` gives them.
+        factors: (n, k), as `checked_factors` gives them.
+    """
     sizes = factors.max(axis=0) + 1
     columns = np.ascontiguousarray(factors.T)  # (k, n): counting reads a column many times
     joint = np.empty((labels.shape[1], factors.shape[1]))
@@ -140,4 +138,4 @@ def _entropies(labels: NDArray[np.intp]) -> NDArray[np.float64]:
 
 def _entropy(counts: NDArray[np.intp]) -> float:
     share = counts[counts > 0] / counts.sum()
-    return 0.0 - float(share @ np.log(share))  # exactly 0 for a single class, on which `varied` relies
+    return 0.0 - float(share @ np.log(share))  # exactly 0 for a single class

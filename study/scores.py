@@ -1,0 +1,93 @@
+"""Scores computed after training, one parquet file a score, a row a trial: `scores/<score>.parquet`.
+
+They lie beside the study and touch none of its files. One writer at a time, apart from the study's driver; a row that
+is there is kept. To compute a score anew, delete its file.
+"""
+
+import fcntl
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from study.reader import StoreError
+
+
+class Scores:
+    """The writer; whatever a call has returned from survives the death of the process.
+
+    Args:
+        study: The folder of a study.
+
+    Raises:
+        StoreError: Another process is writing scores there, or the folder cannot be written.
+    """
+
+    def __init__(self, study: Path) -> None:
+        self.folder = study / "scores"
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._lock = open(self.folder / "lock", "a+")
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written ({error.strerror}); free it") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            owner = self._lock.read().strip()
+            self._lock.close()
+            raise StoreError(f"{self.folder} is being written by another rescoring ({owner}); wait for it") from None
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} on {platform.node()}")
+        self._lock.flush()
+
+    def add(self, score: str, rows: list[dict[str, Any]]) -> None:
+        """Append rows, each with its trial's `key`, to a score's file, replacing the file in one step.
+
+        Raises:
+            StoreError: A trial has a row already, or the file there cannot be read.
+        """
+        path = self.folder / f"{score}.parquet"
+        known = read_score(path)
+        twice = sorted(set(known["key"]) & {row["key"] for row in rows})
+        if twice:
+            raise StoreError(f"{path} holds trial {twice[0]} already; delete the file to compute the score anew")
+        frame = pd.concat([known, pd.DataFrame(rows)], ignore_index=True) if len(known) else pd.DataFrame(rows)
+        aside = path.with_suffix(".aside")
+        frame.to_parquet(aside)
+        os.replace(aside, path)
+
+    def close(self) -> None:
+        """Give the lock back."""
+        self._lock.close()
+
+    def __enter__(self) -> "Scores":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def read_scores(study: Path) -> dict[str, pd.DataFrame]:
+    """Every score's rows by its name; empty where none was computed.
+
+    Raises:
+        StoreError: A file that cannot be read.
+    """
+    return {path.stem: read_score(path) for path in sorted((study / "scores").glob("*.parquet"))}
+
+
+def read_score(path: Path) -> pd.DataFrame:
+    """One score's rows; none where the file does not exist.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    if not path.exists():
+        return pd.DataFrame({"key": pd.Series(dtype=str)})
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); delete it to compute the score anew") from None
