@@ -124,10 +124,10 @@ def _deviation(reports: pd.DataFrame, trial: dict[str, Any]) -> float:
 
 
 def _in_words(opened: list[Opening]) -> str:
-    """`z6 at 1.0, z0 at 1.2, 3 more`: C in nats, or the update where there is no ramp."""
-    words = [f"z{o.latent} at " + (f"{o.step:.0f}" if np.isnan(o.capacity) else f"{o.capacity:.1f}") for o in opened]
+    """`z6 1.0, z0 1.2, +3`: C in nats, or the update where there is no ramp; the number of others."""
+    words = [f"z{o.latent} " + (f"{o.step:.0f}" if np.isnan(o.capacity) else f"{o.capacity:.1f}") for o in opened]
     more = len(words) - SHOWN
-    return ", ".join(words[:SHOWN]) + (f", {more} more" if more > 0 else "")
+    return ", ".join(words[:SHOWN]) + (f", +{more}" if more > 0 else "")
 
 
 def _position_r2(frames: Frames, key: str, latents: tuple[int, int] | None) -> float:

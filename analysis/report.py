@@ -163,8 +163,8 @@ _RESCORE = (
 )
 _AUDIT = (
     "All in nats. KL = sum of I_j + dim KL, and sum of I_j = I(x;z) + TC: dim KL carries nothing, TC is said twice, "
-    "excess is more than the images hold. I(x;z) and TC are brackets, own row in and out of the aggregate posterior; "
-    "where they are wider than 0.5 nats so few images do not resolve them."
+    "excess is more than the images hold. I(x;z) and TC are brackets, own row in and out of the aggregate posterior "
+    "of n images; wider than 0.5 nats is not resolved at this n."
 )
 _SELECTION = (
     "Spearman's correlation over trials of each score without labels, turned so that more is better, with each "

@@ -63,7 +63,7 @@ def audit(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
     """The audit of every finished trial, as text; all in nats.
 
     Returns:
-        `KL` = `sum of I_j` + `dim KL`; `I(x;z)` and `TC` as brackets, and whether n resolves them; `excess` over
+        `KL` = `sum of I_j` + `dim KL`; `I(x;z)` and `TC` as brackets, and whether n has `resolved` them; `excess` over
         H(images); `tracking` (mean KL - C over the ramp); `verdict`.
     """
     finished, table = frames.finished.sort_values(by="seed"), []
@@ -72,7 +72,6 @@ def audit(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
             table.append(
                 {
                     "key": trial["key"][:8],
-                    "family": row.family,
                     "setting": row.label,
                     "seed": trial["seed"],
                     "KL": _number(trial.get("kl")),
@@ -80,6 +79,7 @@ def audit(frames: Frames, rows: list[Setting]) -> pd.DataFrame:
                     "dim KL": _number(trial.get("dim_kl")),
                     "I(x;z)": _bracket(trial, "info"),
                     "TC": _bracket(trial, "tc"),
+                    "resolved": _resolved(trial),
                     "excess": _number(trial.get("excess")),
                     "tracking": _number(trial.get("tracking")),
                     "verdict": trial.get("verdict", "-"),
@@ -92,8 +92,13 @@ def _bracket(trial: dict[str, Any], name: str) -> str:
     low, high = trial.get(f"{name}_low"), trial.get(f"{name}_high")
     if low is None or high is None or pd.isna(low):
         return "-"
-    resolved = "" if trial.get("info_resolved") else f", not resolved at n = {trial['info_n']:,.0f}"
-    return f"{low:.1f} to {high:.1f}{resolved}"
+    return f"{low:.1f} to {high:.1f}"
+
+
+def _resolved(trial: dict[str, Any]) -> str:
+    if pd.isna(trial.get("info_low", float("nan"))):
+        return "-"
+    return "yes" if trial["info_resolved"] else "no"
 
 
 def _null(trials: pd.DataFrame, name: str) -> str:

@@ -13,6 +13,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
+from study.plan import duration
 from study.progress import Snapshot, snapshot
 from study.store import Store, open_study
 from trainables.config import TrialConfig, from_dict
@@ -68,10 +69,18 @@ class StoreCallback(Callback):
         cells: Every trial of the plan.
         stop: Told which trials are running.
         show: Takes a line for the user.
+        seconds: After which the study stops for today, as if asked to; None for never.
     """
 
-    def __init__(self, store: Store, cells: list[TrialConfig], stop: GracefulStop, show: Callable[[str], None]) -> None:
-        self.store, self.stop, self.show = store, stop, show
+    def __init__(
+        self,
+        store: Store,
+        cells: list[TrialConfig],
+        stop: GracefulStop,
+        show: Callable[[str], None],
+        seconds: float | None = None,
+    ) -> None:
+        self.store, self.stop, self.show, self.seconds = store, stop, show, seconds
         study = open_study(store.path)
         self.attempts, self.status = study.attempts(), study.status()
         self.steps = study.steps()
@@ -132,6 +141,10 @@ class StoreCallback(Callback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Flush what waits, and show the progress from time to time."""
         self.store.tick()
+        if self.seconds is not None and not self.stop.asked and time.monotonic() - self.began >= self.seconds:
+            self.stop.asked = True
+            spent = duration(self.seconds)
+            self.show(f"the budget of {spent} is spent: every trial goes to its next report and is stored")
         if time.monotonic() - self.shown >= PROGRESS_SECONDS:
             self.shown = time.monotonic()
             self.show(str(self.snapshot(self.shown - self.began)))

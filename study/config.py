@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from study.plan import Budget
 from study.protocols import PROTOCOLS
 from trainables.config import ConfigError, Evaluation, TrialConfig, check_choice, check_range, from_dict, is_own
 
@@ -26,7 +27,7 @@ class StudyConfig:
     search: str = "capacity_grid"
     protocol: str = "laptop"
     seeds: int | None = None
-    """Replicates a setting; None for the protocol's."""
+    """Replicates a setting; None for the protocol's, as the search runs it."""
     pinned: Axes = field(default_factory=dict)
     """Trial settings fixed from outside; several values make an axis."""
     measured: dict[str, int] = field(default_factory=dict)
@@ -42,11 +43,6 @@ class StudyConfig:
         for name in ("precision", "dataset", "model"):
             if len(self.pinned.get(name, ())) > 1:
                 raise ConfigError(f"{name}={_listed(self.pinned[name])} differs inside one study; run a study for each")
-
-    @property
-    def replicate_seeds(self) -> tuple[int, ...]:
-        """The seeds that each setting is trained with."""
-        return self.pinned.get("seed") or tuple(range(self.seeds or PROTOCOLS[self.protocol].seeds))
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -127,6 +123,8 @@ class Launch:
     """Trials at a time; None for as many as there are cores, or shares of GPUs."""
     trials_per_gpu: int | None = None
     """Trials that share a GPU; given, trials ask for GPUs even where none has joined the cluster yet."""
+    budget: Budget = field(default_factory=Budget)
+    """When to stop for today."""
 
     @property
     def slots(self) -> int:

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.adapters import GracefulStop, PlanSearcher, Shelf, StoreCallback
 from study.config import Launch
-from study.plan import to_run
+from study.plan import duration, to_run
 from study.store import Store, open_study
 from trainables.config import Evaluation, InputError, TrialConfig
 from trainables.trial import VAETrial
@@ -59,9 +59,13 @@ def run(
         InputError: There is no Ray at the address, or it has nothing that a trial could run on.
     """
     with _quiet(store.path / "logs") as show:
-        stop = GracefulStop()
+        stop, began = GracefulStop(), time.monotonic()
         try:
             code = _tune(store, cells, pending, evaluation, launch, stop, show) if pending else DONE
+            if pending:
+                seconds = time.monotonic() - began
+                took = f"{duration(seconds)}{launch.budget.cost(seconds)}"
+                show(f"predicted: {store.record_actual(took)}; took {took}")
         finally:
             store.close()
     if code != DONE:
@@ -94,7 +98,7 @@ def _tune(
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**6)
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-        callback = StoreCallback(store, cells, stop, show)
+        callback = StoreCallback(store, cells, stop, show, launch.budget.seconds)
         trainable = tune.with_parameters(
             VAETrial,
             evaluation=asdict(evaluation),

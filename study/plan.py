@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from trainables.config import Evaluation, TrialConfig
+from trainables.config import Evaluation, InputError, TrialConfig, check_range
 
 ASSUMED_STEPS_PER_SECOND = {"bf16": 18.0, "fp32": 11.0, "gpu": 100.0}
 """One trial of batch 64 on one core of a laptop, by precision, until the study itself has measured.
@@ -48,6 +48,8 @@ class Price:
     """None where the speed is unknown."""
     disk_bytes: int
     speed: Speed
+    seconds_per_trial: float | None = None
+    """Of the first trial to end, as long as the others keep it company."""
 
     def __str__(self) -> str:
         source = (
@@ -57,6 +59,57 @@ class Price:
         if self.seconds is not None:
             time = f"about {duration(self.seconds)} ({source})"
         return f"{self.trials} trials, {self.steps:,} updates, {time}, {self.disk_bytes / 1e6:,.0f} MB of disk"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may take; what it leaves over, the next one goes on with.
+
+    Attributes:
+        max_hours: Of this run; None for no limit.
+        max_cost: In whatever currency `price_per_hour` is; None for no limit.
+        price_per_hour: Of everything that the study runs on.
+
+    Raises:
+        InputError: A limit on the cost without a price.
+    """
+
+    max_hours: float | None = None
+    max_cost: float | None = None
+    price_per_hour: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_hours", "max_cost", "price_per_hour"):
+            check_range(f"--{name.replace('_', '-')}", getattr(self, name), 1e-6, 1e9)
+        if self.max_cost is not None and self.price_per_hour is None:
+            raise InputError(f"--max-cost={self.max_cost:g} needs the --price-per-hour of what the study runs on")
+
+    @property
+    def seconds(self) -> float | None:
+        """The least that the limits allow; None without any."""
+        hours = [] if self.max_hours is None else [self.max_hours]
+        if self.max_cost is not None and self.price_per_hour is not None:
+            hours.append(self.max_cost / self.price_per_hour)
+        return min(hours) * 3600 if hours else None
+
+    def check(self, price: Price) -> None:
+        """Refuse a budget that admits no trial.
+
+        Raises:
+            InputError: Naming how long the first takes; never where that is unknown.
+        """
+        first = price.seconds_per_trial
+        if self.seconds is not None and first is not None and first > self.seconds:
+            raise InputError(
+                f"a budget of {duration(self.seconds)} admits no trial: the first takes about {duration(first)}; raise "
+                "--max-hours or --max-cost, or shorten the trials"
+            )
+
+    def cost(self, seconds: float) -> str:
+        """`, 1.25 at 3 an hour`: the price of so many seconds; nothing where none was given."""
+        if self.price_per_hour is None:
+            return ""
+        return f", {seconds / 3600 * self.price_per_hour:.2f} at {self.price_per_hour:g} an hour"
 
 
 def to_run(cells: Iterable[TrialConfig], status: Mapping[str, str], retry_failed: bool = False) -> list[TrialConfig]:
@@ -97,6 +150,7 @@ def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, speed:
         seconds=cost / rate / busy + START_SECONDS if rate else None,
         disk_bytes=len(configs) * STORED_BYTES + busy * CHECKPOINT_BYTES,
         speed=speed,
+        seconds_per_trial=cost / rate / len(configs) + START_SECONDS if rate and configs else None,
     )
 
 

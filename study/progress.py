@@ -1,10 +1,19 @@
-"""A snapshot of a study and the line that shows it: the same for a terminal, a log file and `--status`."""
+"""A snapshot of a study and the line that shows it: the same for a terminal, a log file, `--status` and a notebook.
 
+>>> from study.progress import progress
+>>> print(progress("results/capacity_grid-laptop"))  # doctest: +SKIP
+"""
+
+import statistics
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from study.config import StudyConfig
 from study.plan import duration
+from study.searches import cells
+from study.store import Study, open_study
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,27 @@ class Snapshot:
             + (f", {self.steps_per_second:.1f}/s" if self.steps_per_second else "")
             + (f", {duration(eta)} left" if eta is not None else "")
         )
+
+
+def progress(store: Path | str) -> Snapshot:
+    """Where a study stands by its store alone, also while a driver in another process is writing it.
+
+    Raises:
+        StoreError: The folder holds no study.
+    """
+    study = open_study(store)
+    plans = [StudyConfig.from_json(entry["study"]) for entry in study.plan]
+    targets = {config.key(): config.steps for plan in plans for config in cells(plan)}
+    status = study.status()
+    running = sum(state == "running" for state in status.values())
+    return snapshot(targets, status, study.steps(), (measured_speed(study) or 0.0) * running)
+
+
+def measured_speed(study: Study) -> float | None:
+    """Updates a second of one trial, the median over the store's reports; None without any."""
+    rows = study.rows()
+    speeds = rows["steps_per_second"].dropna() if "steps_per_second" in rows else []
+    return statistics.median(speeds) if len(speeds) else None
 
 
 def snapshot(

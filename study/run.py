@@ -1,22 +1,21 @@
 """The command line: `python study/run.py --search capacity_grid`.
 
-Exit codes: 0 done, 1 trials (or the report) failed, 2 bad input, 3 trials left over by --max-trials, 130 Ctrl-C,
-143 SIGTERM.
+Exit codes: 0 done, 1 trials (or the report) failed, 2 bad input, 3 trials left over by --max-trials, --max-hours or
+--max-cost, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import argparse
 import os
 import signal
-import statistics
 import sys
 import time
 from pathlib import Path
 from typing import NoReturn
 
 from study.config import Launch, StudyConfig
-from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_sparingly, to_run
+from study.plan import ASSUMED_STEPS_PER_SECOND, Budget, Speed, duration, price, report_sparingly, to_run
 from study.preflight import check_address, check_disk, cores, gpus, provenance
-from study.progress import snapshot
+from study.progress import measured_speed, progress
 from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, cells
 from study.store import Store, StoreError, Study, open_study
@@ -60,6 +59,11 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--store", type=a_path, help="default: results/<search>-<protocol>")
     flags.add_argument("--seeds", type=int, help="replicates of each setting")
     flags.add_argument("--max-trials", type=int, metavar="N", help="train at most N trials now")
+    flags.add_argument(
+        "--max-hours", type=float, metavar="H", help="stop after H hours; the same command goes on later"
+    )
+    flags.add_argument("--max-cost", type=float, metavar="X", help="stop when this run has cost X (--price-per-hour)")
+    flags.add_argument("--price-per-hour", type=float, metavar="X", help="of all machines of the study together")
     flags.add_argument("--concurrency", type=int, metavar="N", help="trials at a time (default: one a core)")
     flags.add_argument("--trials-per-gpu", type=int, metavar="N", help="trials that share one GPU")
     flags.add_argument("--address", help="host:port of a running Ray cluster, or auto on its head")
@@ -106,12 +110,8 @@ def list_searches() -> int:
 
 def show_status(study: Study) -> int:
     """Print a study's counts, rate, and whatever is wrong with its files."""
-    plans = [StudyConfig.from_json(entry["study"]) for entry in study.plan]
-    targets = {config.key(): config.steps for plan in plans for config in cells(plan)}
-    status = study.status()
-    running = sum(state == "running" for state in status.values())
-    print(snapshot(targets, status, study.steps(), (measured_speed(study) or 0.0) * running))
-    rows = study.rows()
+    print(progress(study.path))
+    rows, status = study.rows(), study.status()
     if len(rows):
         print(f"last report {duration(time.time() - max(rows['time']))} ago")  # long ago: the driver is gone
     for key, state in status.items():
@@ -155,7 +155,9 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     pending = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)[: arguments.max_trials]
     cost = price(pending, study.evaluation, where.slots, speed_of(study, existing, where))
     print(f"{study.search} ({study.protocol}): {len(plan)} trials, {len(plan) - len(pending)} not to be run, in {path}")
-    print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}", flush=True)
+    money = where.budget.cost(cost.seconds) if cost.seconds else ""
+    print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}{money}", flush=True)
+    where.budget.check(cost)
     check_disk(path, cost.disk_bytes)
     return 0 if arguments.dry_run else start(arguments, command, study, path, where, str(cost))
 
@@ -196,7 +198,8 @@ def launch_of(arguments: argparse.Namespace) -> Launch:
             f"--trials-per-gpu={arguments.trials_per_gpu} on a machine without an NVIDIA GPU; "
             "leave it out, or give the --address of a cluster"
         )
-    return Launch(cores(), found, address, arguments.concurrency, arguments.trials_per_gpu)
+    budget = Budget(arguments.max_hours, arguments.max_cost, arguments.price_per_hour)
+    return Launch(cores(), found, address, arguments.concurrency, arguments.trials_per_gpu, budget)
 
 
 def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyConfig:
@@ -215,13 +218,6 @@ def speed_of(study: StudyConfig, existing: Study | None, where: Launch) -> Speed
         return Speed(measured, measured=True)
     on_cores = not (where.address or where.gpus)
     return Speed(ASSUMED_STEPS_PER_SECOND[study.pinned["precision"][0]] if on_cores else None)
-
-
-def measured_speed(study: Study) -> float | None:
-    """Updates a second of one trial, the median over the store's reports; None without any."""
-    rows = study.rows()
-    speeds = rows["steps_per_second"].dropna() if "steps_per_second" in rows else []
-    return statistics.median(speeds) if len(speeds) else None
 
 
 if __name__ == "__main__":

@@ -6,35 +6,78 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from study.config import Axes, StudyConfig
-from study.protocols import PROTOCOLS, Protocol
+from study.protocols import PROTOCOLS, Protocol, published
 from trainables.config import ConfigError, TrialConfig, check_choice, is_own
 
 
 @dataclass(frozen=True)
 class Search:
-    """A complete grid: the product of the axes of each of its families."""
+    """A complete grid: the product of the axes of each of its families.
+
+    Attributes:
+        purpose: One line for `--list`.
+        families: The axes of each family; every family names its objective.
+        changed: The protocol as this search runs it.
+    """
 
     purpose: str
-    """One line for `--list`."""
     families: Callable[[Protocol], list[Axes]]
-    """The axes of each family; every family names its objective."""
+    changed: Callable[[Protocol], Protocol] = lambda protocol: protocol
 
 
-def _capacity_grid(protocol: Protocol) -> list[Axes]:
-    return [
-        {
-            "objective": ("capacity",),
-            "capacity_max": protocol.capacities,
-            "gamma": protocol.gammas,
-            "ramp_steps": protocol.ramps,
-        },
-        {"objective": ("beta_vae",), "beta": protocol.betas},
-    ]
+def _beta(protocol: Protocol) -> Axes:
+    return {"objective": ("beta_vae",), "beta": protocol.betas}
+
+
+def _capacity(protocol: Protocol) -> Axes:
+    return {
+        "objective": ("capacity",),
+        "capacity_max": protocol.capacities,
+        "gamma": protocol.gammas,
+        "ramp_steps": protocol.ramps,
+    }
+
+
+def _gamma_ramp(protocol: Protocol) -> Axes:
+    return {
+        "objective": ("capacity",),
+        "capacity_max": (protocol.middle_capacity,),
+        "gamma": protocol.gamma_ladder,
+        "ramp_steps": protocol.ramp_ladder,
+    }
 
 
 SEARCHES = {
-    "capacity_grid": Search("C_max x gamma x ramp length, against the fixed-beta family", families=_capacity_grid),
+    "capacity_grid": Search(
+        "C_max x gamma x ramp length, against the fixed-beta family",
+        families=lambda protocol: [_capacity(protocol), _beta(protocol)],
+    ),
+    "beta_grid": Search("the fixed-beta family alone", families=lambda protocol: [_beta(protocol)]),
+    "gamma_ramp": Search(
+        "gamma x ramp length at one C_max: where does KL follow C, and do the nats carry information?",
+        families=lambda protocol: [_gamma_ramp(protocol)],
+    ),
+    "benchmark": Search(
+        "the published reference grid of both families (on a laptop shortened: a smoke run)",
+        families=lambda protocol: [_capacity(protocol), _beta(protocol)],
+        changed=published,
+    ),
 }
+
+
+def protocol_of(study: StudyConfig) -> Protocol:
+    """The study's protocol as its search runs it.
+
+    Raises:
+        ConfigError: The search is unknown.
+    """
+    check_choice("search", study.search, tuple(SEARCHES))
+    return SEARCHES[study.search].changed(PROTOCOLS[study.protocol])
+
+
+def seeds_of(study: StudyConfig) -> tuple[int, ...]:
+    """The seeds that each setting is trained with."""
+    return study.pinned.get("seed") or tuple(range(study.seeds or protocol_of(study).seeds))
 
 
 def cells(study: StudyConfig) -> list[TrialConfig]:
@@ -45,8 +88,7 @@ def cells(study: StudyConfig) -> list[TrialConfig]:
     Raises:
         ConfigError: The search is unknown, has no family of a pinned objective, or a cell cannot be run.
     """
-    check_choice("search", study.search, tuple(SEARCHES))
-    protocol = PROTOCOLS[study.protocol]
+    protocol = protocol_of(study)
     families = SEARCHES[study.search].families(protocol)
     if "objective" in study.pinned:
         wanted = {TrialConfig(objective=name).family for name in study.pinned["objective"]}
@@ -58,7 +100,7 @@ def cells(study: StudyConfig) -> list[TrialConfig]:
                 "choose another search or objective"
             )
     by_key: dict[str, TrialConfig] = {}
-    for seed in study.replicate_seeds:
+    for seed in seeds_of(study):
         for axes in families:
             for config in _product(protocol.trial, axes | _pinned(study, axes) | {"seed": (seed,)}):
                 by_key.setdefault(config.key(), config)

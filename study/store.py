@@ -97,6 +97,13 @@ class Store:
             described["plan"].append({"date": _now(), **plan})
             self._describe(described)
 
+    def record_actual(self, took: str) -> str:
+        """Keep beside the predicted price of this run what it really took; the predicted one."""
+        described = description(self.path)
+        described["provenance"][-1]["actual"] = took
+        self._describe(described)
+        return described["provenance"][-1].get("predicted", "nothing")
+
     def add_row(self, key: str, attempt: int, row: dict[str, Any]) -> None:
         """Take a metrics row; it is on disk within `FLUSH_SECONDS`, if `tick` is called as often.
 

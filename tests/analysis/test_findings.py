@@ -23,10 +23,10 @@ def test_one_row_a_finished_trial(fake_study: Path) -> None:
     first = trials[trials["setting"] == "C = 12"].iloc[0]
     assert first["seed"] == 0
     assert first["follows"] == pytest.approx(0.1)
-    assert first["opened"] == "z0 at 2.0, z1 at 7.0"  # 0.2 nats at updates 200 and 700
+    assert first["opened"] == "z0 2.0, z1 7.0"  # 0.2 nats at updates 200 and 700
     assert first["position_r2"] > 0.9
     fixed = trials[trials["setting"] == "β = 4"].iloc[0]
-    assert fixed["opened"] == "z0 at 200, z1 at 700"
+    assert fixed["opened"] == "z0 200, z1 700"
     assert fixed["follows"] != fixed["follows"]
 
 

@@ -35,17 +35,18 @@ def test_the_audit_says_where_the_nats_go_and_what_n_resolves(frames: Frames) ->
     table = scorecard.audit(frames, tradeoff.settings(frames.trials))
     assert len(table) == 10
     seeds = [row for row in records(table) if row["setting"] == "C = 12"]
-    assert [row["I(x;z)"] for row in seeds] == ["7.0 to 7.3", "7.0 to 9.3, not resolved at n = 10,000"]
+    assert [row["I(x;z)"] for row in seeds] == ["7.0 to 7.3", "7.0 to 9.3"]
+    assert [row["resolved"] for row in seeds] == ["yes", "no"]
     assert seeds[0]["TC"] == "1.7 to 2.0"
     assert (seeds[0]["KL"], seeds[0]["sum of I_j"], seeds[0]["dim KL"]) == ("10.00", "9.00", "1.00")
     assert (seeds[0]["excess"], seeds[0]["tracking"], seeds[0]["verdict"]) == ("2.00", "0.10", "fine")
-    assert table[table["family"] == "beta"].iloc[0]["tracking"] == "-"
+    assert table[table["setting"] == "β = 1"].iloc[0]["tracking"] == "-"
 
 
 def test_a_store_from_before_the_brackets_shows_the_rest(frames: Frames) -> None:
     older = Frames(frames.study, frames.trials.drop(columns=["info_low", "info_high", "tc_low"]), frames.rows)
     row = scorecard.audit(older, tradeoff.settings(frames.trials)).iloc[0]
-    assert (row["I(x;z)"], row["TC"], row["KL"]) == ("-", "-", "10.00")
+    assert (row["I(x;z)"], row["TC"], row["resolved"], row["KL"]) == ("-", "-", "-", "10.00")
 
 
 def test_kl_that_follows_c_and_says_nothing_is_told_in_words(frames: Frames) -> None:

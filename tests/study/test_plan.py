@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study import plan
-from trainables.config import Evaluation, TrialConfig
+from trainables.config import Evaluation, InputError, TrialConfig
 
 CONFIGS = [TrialConfig(seed=seed, steps=1700, ramp_steps=1200) for seed in range(6)]
 STATUSES = ["finished", "diverged", "stopped", "failed", "interrupted", "running", None]
@@ -62,3 +62,35 @@ def test_reports_are_thinned_only_above_the_limit() -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert plan.duration(seconds) == said
+
+
+def test_a_budget_is_the_least_of_its_limits() -> None:
+    assert plan.Budget().seconds is None
+    assert plan.Budget(max_hours=2).seconds == 7200
+    assert plan.Budget(max_cost=3, price_per_hour=6).seconds == 1800
+    assert plan.Budget(max_hours=0.25, max_cost=3, price_per_hour=6).seconds == 900
+    assert plan.Budget(price_per_hour=6).seconds is None  # a price alone limits nothing
+
+
+def test_what_so_many_seconds_cost() -> None:
+    assert plan.Budget().cost(3600) == ""
+    assert plan.Budget(price_per_hour=2.5).cost(1800) == ", 1.25 at 2.5 an hour"
+
+
+def test_a_budget_that_admits_no_trial_is_refused() -> None:
+    price = plan.price(CONFIGS, Evaluation(), slots=2, speed=plan.Speed(10.0))
+    first = price.seconds_per_trial
+    assert first is not None
+    assert price.seconds is not None
+    assert first - plan.START_SECONDS == pytest.approx((price.seconds - plan.START_SECONDS) * 2 / 6)
+    plan.Budget(max_hours=first / 3600 + 1e-6).check(price)
+    with pytest.raises(InputError, match="admits no trial: the first takes about 3 min; raise --max-hours"):
+        plan.Budget(max_hours=first / 3600 - 1e-3).check(price)
+    unknown = plan.price(CONFIGS, Evaluation(), slots=2, speed=plan.Speed(None))
+    plan.Budget(max_hours=1e-5).check(unknown)  # nobody knows, so nobody is refused
+
+
+@pytest.mark.parametrize("limits", [{"max_hours": 0.0}, {"max_cost": -1.0, "price_per_hour": 1.0}, {"max_cost": 1.0}])
+def test_limits_that_mean_nothing_are_refused(limits: dict) -> None:
+    with pytest.raises(InputError, match=r"--max-(hours|cost)="):
+        plan.Budget(**limits)

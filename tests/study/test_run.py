@@ -43,6 +43,10 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--seeds", "0"], "seeds=0 is outside [1, 10000]"),
         (["--concurrency", "0"], "--concurrency=0 is outside"),
         (["--max-trials", "0"], "--max-trials=0 is outside"),
+        (["--max-hours", "0"], "--max-hours=0.0 is outside"),
+        (["--max-cost", "5"], "--max-cost=5 needs the --price-per-hour"),
+        (["--dry-run", "--max-hours", "0.001"], "a budget of 4 s admits no trial: the first takes about"),
+        (["--max-cost", "0.001", "--price-per-hour", "2"], "a budget of 2 s admits no trial"),
         (["--address", "ray://head:10001"], "Ray address ray://head:10001 is a Ray client address"),
         (["--address", "head"], "Ray address head is not host:port"),
         (["--status", "nowhere"], "nowhere is no store"),
@@ -271,6 +275,23 @@ def test_max_trials_leaves_the_rest_for_the_next_command(command: Command) -> No
     assert len(open_study(command.store).status()) == 1
     assert command.run()[0] == 0
     assert len(open_study(command.store).status()) == TRIALS
+
+
+@pytest.mark.slow
+def test_a_spent_budget_stores_everything_and_the_rest_is_left_over(command: Command) -> None:
+    long = {"steps": "4000", "ramp_steps": "2000", "report_every": "10"}
+    code, output = command.run("--max-hours", "0.002", "--price-per-hour", "3", **long)
+    assert code == 3, output
+    assert "the budget of 7 s is spent: every trial goes to its next report and is stored" in output
+    assert ", 0.0" in output.splitlines()[1]  # the price of the plan
+    study = open_study(command.store)
+    assert "interrupted" in study.status().values()
+    assert "running" not in study.status().values()
+    started = study.rows()["key"].unique().tolist()
+    assert all(study.checkpoint(key) for key in started)
+    entry = study.provenance[-1]
+    assert "at 3 an hour" in entry["actual"]
+    assert f"predicted: {entry['predicted']}; took {entry['actual']}" in output
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import pytest
 
 from study.config import StudyConfig
 from study.protocols import PROTOCOLS
-from study.searches import SEARCHES, cells
+from study.searches import SEARCHES, cells, protocol_of, seeds_of
 from trainables.config import ConfigError
 
 
@@ -17,7 +17,7 @@ def test_every_search_is_complete_without_duplicates_and_canonical(search: str, 
     by_setting: dict[str, set[int]] = {}
     for config in trials:
         by_setting.setdefault(config.setting(), set()).add(config.seed)
-    assert all(seeds == set(study.replicate_seeds) for seeds in by_setting.values())
+    assert all(seeds == set(seeds_of(study)) for seeds in by_setting.values())
 
 
 def test_the_laptop_grid_is_twelve_trials_of_both_families() -> None:
@@ -68,3 +68,36 @@ def test_an_objective_of_ones_own_is_a_family_beside_ours() -> None:
 def test_an_objective_of_ones_own_alone() -> None:
     trials = cells(StudyConfig(pinned={"objective": ("my.loss:f",), "gamma": (1.0, 2.0, 3.0)}, seeds=1))
     assert [config.gamma for config in trials] == [1.0, 2.0, 3.0]
+
+
+def test_the_beta_grid_and_the_gamma_ramp_are_one_family_each() -> None:
+    assert [(c.family, c.beta, c.seed) for c in cells(StudyConfig("beta_grid"))] == [
+        ("beta", 1, 0), ("beta", 4, 0), ("beta", 1, 1), ("beta", 4, 1),
+    ]  # fmt: skip
+    ramp = cells(StudyConfig("gamma_ramp", "paper"))
+    assert {c.capacity_max for c in ramp} == {25}
+    assert {(c.gamma, c.ramp_steps) for c in ramp} == {
+        (gamma, steps) for gamma in (30, 100, 300, 1000, 3000) for steps in (1, 25_000, 50_000, 100_000)
+    }
+    assert len(ramp) == 20 * 5
+
+
+def test_the_benchmark_is_the_published_grid() -> None:
+    study = StudyConfig("benchmark", "paper")
+    trials = cells(study)
+    assert len(trials) == (6 + 6) * 50
+    assert {c.beta for c in trials if c.family == "beta"} == {1, 2, 4, 6, 8, 16}
+    capacity = [c for c in trials if c.family == "capacity"]
+    assert {c.capacity_max for c in capacity} == {5, 10, 25, 50, 75, 100}
+    assert {(c.gamma, c.ramp_steps) for c in capacity} == {(1000, 100_000)}
+    assert {(c.steps, c.learning_rate, c.batch_size) for c in trials} == {(300_000, 1e-4, 64)}
+    assert seeds_of(study) == tuple(range(50))
+    assert seeds_of(StudyConfig("benchmark", "paper", seeds=3)) == (0, 1, 2)
+    short = cells(StudyConfig("benchmark"))
+    assert {(c.steps, c.seed) for c in short} == {(3500, 0), (3500, 1)}
+    assert {c.capacity_max for c in short if c.family == "capacity"} == {c.capacity_max for c in capacity}
+
+
+def test_a_searchs_own_protocol_leaves_the_others_alone() -> None:
+    assert protocol_of(StudyConfig("capacity_grid", "paper")).trial.steps == 200_000
+    assert protocol_of(StudyConfig("benchmark", "paper")).trial.steps == 300_000
