@@ -4,14 +4,13 @@ They lie beside the study and touch none of its files. One writer at a time, apa
 is there is kept. To compute a score anew, delete its file.
 """
 
-import fcntl
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from study.lock import take
 from study.reader import StoreError
 
 
@@ -27,21 +26,7 @@ class Scores:
 
     def __init__(self, study: Path) -> None:
         self.folder = study / "scores"
-        try:
-            self.folder.mkdir(exist_ok=True)
-            self._lock = open(self.folder / "lock", "a+")
-        except OSError as error:
-            raise StoreError(f"{self.folder} cannot be written ({error.strerror}); free it") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.seek(0)
-            owner = self._lock.read().strip()
-            self._lock.close()
-            raise StoreError(f"{self.folder} is being written by another rescoring ({owner}); wait for it") from None
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {platform.node()}")
-        self._lock.flush()
+        self._lock = take(self.folder / "lock", "is being written by another rescoring", "free it")
 
     def add(self, score: str, rows: list[dict[str, Any]]) -> None:
         """Append rows, each with its trial's `key`, to a score's file, replacing the file in one step.

@@ -4,10 +4,8 @@ One driver writes (`Store`), any number of readers look on (`open_study`). Whate
 the death of the process, not the loss of power: files are written aside and renamed, and nothing is synchronised.
 """
 
-import fcntl
 import json
 import os
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import h5py
 import numpy as np
 
 from study.compare import compare
+from study.lock import take
 from study.parts import Parts
 from study.reader import StoreError, Study, Trial, description, open_study
 from study.scores import Scores, read_scores
@@ -48,18 +47,7 @@ class Store:
             StoreError: The folder cannot be written, another driver has it open, it holds another study, or a part
                 of it cannot be read.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            lock = open(path / "lock", "a+")
-        except OSError as error:
-            raise StoreError(f"store {path} cannot be written ({error.strerror}); use another --store") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip()
-            lock.close()
-            raise StoreError(f"store {path} is open in another driver ({owner}); wait for it or stop it") from None
+        lock = take(path / "lock", "is open in another driver", "use another --store")
         store = cls(path, lock)
         try:
             store._begin(identity, provenance)
@@ -69,9 +57,6 @@ class Store:
         return store
 
     def _begin(self, identity: dict[str, Any], provenance: dict[str, Any]) -> None:
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {platform.node()}")
-        self._lock.flush()
         if not (self.path / "study.json").exists():
             self._describe({"identity": identity, "plan": [], "provenance": []})
         described = description(self.path)
