@@ -133,7 +133,10 @@ def _in_words(opened: list[Opening]) -> str:
 def _position_r2(frames: Frames, key: str, latents: tuple[int, int] | None) -> float:
     if latents is None or not set(POSITION) <= set(frames.factors):
         return np.nan
-    arrays = frames.study.arrays(key)
+    try:
+        arrays = frames.study.arrays(key)
+    except StoreError:  # the report says which file it is
+        return np.nan
     columns = [frames.factors.index(name) for name in POSITION]
     if len(arrays["factors"]) < LEAST_ROWS:
         return np.nan
@@ -168,16 +171,19 @@ def _position(frames: Frames, trials: pd.DataFrame) -> str:
         return "The dataset names no factors x and y: whether the first latents to open know the position is not told."
     if min(frames.finished["probe_rows"].tolist()) < LEAST_ROWS:
         return f"Under {LEAST_ROWS} probe rows tell not whether the first latents to open know the position."
-    counts = [
-        f"{sum(group['position_r2'] >= PREDICTS)} of {len(group)} {family} trials" + _ties(group)
-        for family, group in trials.groupby("family", sort=False)
-    ]
-    return f"The first two latents to open jointly predict x and y (R^2 >= {PREDICTS:g}) in {' and in '.join(counts)}."
-
-
-def _ties(group: pd.DataFrame) -> str:
-    ties = group["resolved"].tolist().count(False)
-    return f" (in {ties} the third opens within a report of the second: a tie)" if ties else ""
+    counts, tied = [], []
+    for family, group in trials.groupby("family", sort=False):
+        ties = group["resolved"].tolist().count(False)
+        tied += [f"{ties} {family} trials"] if ties else []
+        if ties < len(group):
+            counts.append(f"{sum(group['position_r2'] >= PREDICTS)} of {len(group) - ties} {family} trials")
+    words = (
+        f"The first two latents to open jointly predict x and y (R^2 >= {PREDICTS:g}) in {' and in '.join(counts)}. "
+    )
+    ties = (
+        f"Which two were first cannot be told of {' and '.join(tied)}: the third opens within a report of the second."
+    )
+    return ((words if counts else "") + (ties if tied else "")).strip()
 
 
 def _verdicts(trials: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from analysis import figures, findings, scorecard, selection, sheets, tradeoff
 from analysis.frames import Frames, load, records
 from analysis.page import Page
+from study.store import StoreError
 from trainables.config import InputError
 
 
@@ -32,7 +33,9 @@ def main(words: list[str]) -> int:
         frames = load(arguments.store)
         _warn(frames)
         if frames.finished.empty:
-            print(f"{arguments.store}: no trial has finished yet; run the study again to continue it")
+            failed = len(frames.trials) > 0 and "failed" in frames.trials["status"].tolist()
+            remedy = "mend what failed and add --retry-failed" if failed else "run the study again to continue it"
+            print(f"{arguments.store}: no trial has finished yet; {remedy}")
             return 0
         rows = tradeoff.settings(frames.trials)
         keys = findings.chosen(frames, rows, arguments.trials)
@@ -103,7 +106,12 @@ def write(
     page.paragraph(f"{_shown_trials(rows, keys, named)} {_SHEETS}")
     by_key = {row["key"]: row for row in records(trials)}
     for key in keys:
-        row, path = by_key[key], _saved(sheets.trial_figure(frames, key), frames, f"trial-{key}")
+        try:
+            figure = sheets.trial_figure(frames, key)
+        except StoreError as error:
+            page.paragraph(f"Trial {key} has no pictures: {error}.")
+            continue
+        row, path = by_key[key], _saved(figure, frames, f"trial-{key}")
         caption = f"{row['family']}, {row['setting']}, seed {row['seed']}: {row['verdict']}. Trial {key}."
         page.picture(path, f"KL along training, reconstructions and traversals of trial {key}", caption)
     path = folder / "index.html"
@@ -118,7 +126,11 @@ def _selection(page: Page, frames: Frames, rows: list[tradeoff.Setting]) -> None
         page.paragraph(warning)
         if "missing" in warning:
             return
-    scores = selection.label_free(frames)
+    try:
+        scores = selection.label_free(frames)
+    except StoreError as error:
+        page.paragraph(f"Not computed: {error}.")
+        return
     page.table(selection.by_setting(scores, {row.id: row.label for row in rows}))
     page.paragraph(_LABEL_FREE)
     if targets := scorecard.supervised(frames.finished):
@@ -196,6 +208,11 @@ def _print(rows: list[tradeoff.Setting], sentences: list[str]) -> None:
 def _warn(frames: Frames) -> None:
     for problem in frames.study.problems:
         print(f"warning: {problem}", file=sys.stderr)
+    for key in frames.finished["key"] if len(frames.trials) else []:
+        try:
+            frames.study.arrays(key)
+        except StoreError as error:
+            print(f"warning: {error}", file=sys.stderr)
     for key in frames.trials.loc[frames.trials["status"] == "failed", "key"] if len(frames.trials) else []:
         print(f"trial {key} failed: see {frames.study.log_path(key)}")
 

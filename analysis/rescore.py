@@ -4,6 +4,7 @@ python -m analysis.rescore results/capacity_grid-laptop --metrics dci_disentangl
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -115,7 +116,7 @@ def rescore(scores: Scores, frames: Frames, names: list[str], nulls: int | None,
         raise StoreError(f"{study.path} has no finished trial; run the study first")
     context = Context(study.path, frames.factors, int(study.identity.get("eval_seed", 0)), nulls)
     latents = {key: int(count) for key, count in zip(frames.finished["key"], frames.finished["latents"], strict=True)}
-    known, stored = _known(frames, next(iter(latents))), read_scores(study.path)
+    known, stored = _known(frames, list(latents)), read_scores(study.path)
     wanted = table.named(names, known) if names else [metric for metric in known if frames.factors or not metric.nulls]
     if not frames.factors and (needy := [metric.names[0] for metric in wanted if metric.nulls]):
         raise StoreError(f"the dataset of {study.path} has no factors, which {needy[0]} compares codes with")
@@ -135,7 +136,10 @@ def rescore(scores: Scores, frames: Frames, names: list[str], nulls: int | None,
             scores.add(name, [beside | row_of(name, found[0][name], context)])
     for line in failed:
         print(f"failed, and tried again by the same command: {line}", file=sys.stderr)
+    asked_for = ", ".join(name for metric in wanted for name in metric.names)
     print(f"{len(tasks)} computations in {time.monotonic() - begin:.0f} s, in {scores.folder}")
+    if not tasks:
+        print(f"nothing is missing of {asked_for}; to compute a score anew, delete its file")
     for line in _fewer_nulls(wanted, nulls, read_scores(study.path)):
         print(line)
     return 1 if failed else 0
@@ -171,8 +175,12 @@ def row_of(name: str, score: Score, context: Context) -> dict[str, Any]:
     )
 
 
-def _known(frames: Frames, key: str) -> tuple[Metric, ...]:
-    return table.metrics_of(frames.study.arrays(key)["factors"], frames.factors) if frames.factors else table.METRICS
+def _known(frames: Frames, keys: list[str]) -> tuple[Metric, ...]:
+    """The metrics of the probe's factors, which are the same in every trial: of the first that can be read."""
+    for key in keys if frames.factors else []:
+        with contextlib.suppress(StoreError):
+            return table.metrics_of(frames.study.arrays(key)["factors"], frames.factors)
+    return table.METRICS
 
 
 def _stored_ceilings(

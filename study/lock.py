@@ -9,6 +9,18 @@ from typing import IO
 from study.reader import StoreError
 
 
+def held(path: Path) -> bool:
+    """Whether another process has the lock."""
+    try:
+        with open(path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def take(path: Path, busy: str, remedy: str) -> IO[str]:
     """The locked file, which says who has it; closing it gives the lock back.
 

@@ -16,8 +16,8 @@ STEPS_PER_10K_PASSES = 130
 STEPS_PER_1K_REPORT = 5
 MAX_ROWS_PER_SECOND = 100.0
 """Above this Tune's own bookkeeping slows the study (Ray Tune 2.60)."""
-START_SECONDS = 4.0
-"""Ray's and the first workers' start."""
+START_SECONDS = 20.0
+"""Ray's and the first workers' start, and the report (measured)."""
 STORED_BYTES, CHECKPOINT_BYTES = 3_500_000, 6_100_000
 """Of a finished trial (weights, codes, sheets) and of a checkpoint with its optimiser, latents = 10."""
 

@@ -58,8 +58,19 @@ def progress(store: Path | str) -> Snapshot:
     plans = [StudyConfig.from_json(entry["study"]) for entry in study.plan]
     targets = {config.key(): config.steps for plan in plans for config in cells(plan)}
     status = study.status()
+    if not study.has_driver:
+        status = {key: "interrupted" if state == "running" else state for key, state in status.items()}
     running = sum(state == "running" for state in status.values())
-    return snapshot(targets, status, study.steps(), (measured_speed(study) or 0.0) * running)
+    return snapshot(targets, status, study.steps(), _pace(study) * running)
+
+
+def _pace(study: Study) -> float:
+    """Updates a second of one trial with its reports; 0 without any."""
+    rows = study.rows()
+    if rows.empty:
+        return 0.0
+    seconds = sum(rows["seconds"].tolist())
+    return sum(study.steps().values()) / seconds if seconds > 0 else 0.0
 
 
 def measured_speed(study: Study) -> float | None:

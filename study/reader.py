@@ -60,6 +60,13 @@ class Study:
                 )
 
     @property
+    def has_driver(self) -> bool:
+        """Whether a driver has it open for writing now."""
+        from study.lock import held  # which needs this module's errors
+
+        return held(self.path / "lock")
+
+    @property
     def problems(self) -> list[str]:
         """One sentence about each file that cannot be read."""
         return [*Parts(self.path / "events").read()[1], *Parts(self.path / "rows").read()[1]]
@@ -141,13 +148,16 @@ class Study:
         """The arrays of a finished trial.
 
         Raises:
-            StoreError: The trial has none.
+            StoreError: The trial has none, or they cannot be read.
         """
         path = self.path / "arrays" / f"{key}.h5"
         if not path.exists():
             raise StoreError(f"store {self.path} has no arrays of trial {key}; run the study again to make them")
-        with h5py.File(path) as file:
-            return {str(name): np.asarray(file[str(name)]) for name in file}
+        try:
+            with h5py.File(path) as file:
+                return {str(name): np.asarray(file[str(name)]) for name in file}
+        except (OSError, RuntimeError) as error:
+            raise StoreError(f"{path} cannot be read ({error}); delete it, and the study run again makes it") from None
 
     def checkpoint(self, key: str) -> bytes | None:
         """A trial's last checkpoint, or its weights once it has finished; None before the first."""

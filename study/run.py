@@ -114,6 +114,8 @@ def show_status(study: Study) -> int:
     rows, status = study.rows(), study.status()
     if len(rows):
         print(f"last report {duration(time.time() - max(rows['time']))} ago")  # long ago: the driver is gone
+    if not study.has_driver and "running" in status.values():
+        print("no driver is running: the same command continues")
     for key, state in status.items():
         if state == "failed":
             print(f"trial {key} failed: see {study.log_path(key)}")

@@ -125,7 +125,8 @@ class Evaluator:
             outer = min(OUTER_ROWS, len(self.train_noise), len(mean))
             sampled = mean[:outer] + log_std[:outer].exp() * self.train_noise[:outer]
         rows = np.arange(len(sampled))
-        joint = joint_information(mean.numpy(), log_std.numpy(), sampled.numpy(), rows).bounded(info_sum)
+        joint = joint_information(mean.numpy(), log_std.numpy(), sampled.numpy(), rows)
+        joint = joint.bounded(min(info_sum, self.dataset.entropy))
         tc_low, tc_high = joint.total_correlation(info_sum)
         return {
             "info_n": len(mean),

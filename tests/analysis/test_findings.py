@@ -66,7 +66,11 @@ def test_silent_trials_count_and_ties_are_told_apart(fake_study: Path) -> None:
     rows = tradeoff.settings(frames.trials)
     trials = findings.by_trial(frames, rows)
     sentences = findings.sentences(frames, rows, trials)
-    assert any("in 3 of 5 capacity trials (in 1 the third opens within a report" in sentence for sentence in sentences)
+    assert any(
+        "(R^2 >= 0.8) in 5 of 5 beta trials and in 3 of 4 capacity trials." in sentence for sentence in sentences
+    )
+    tie = "Which two were first cannot be told of 1 capacity trials: the third opens within a report of the second."
+    assert any(tie in sentence for sentence in sentences)
     assert any("in 4 of 5 capacity trials (mean |KL - C| from 0.10 to 1.60" in sentence for sentence in sentences)
     shown = findings.table(trials).set_index("key")["position R^2"]
     assert (shown[keys[0][:8]], shown[keys[1][:8]]) == ("-", "tie")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import rescore, scorecard
+from analysis import report, rescore, scorecard
 from analysis.frames import _with_later, load, records
 from study.config import StudyConfig
 from study.store import Scores, read_scores
@@ -79,13 +79,17 @@ def test_what_is_there_is_kept_and_only_the_rest_computed(store: Path, capsys: p
     assert "9 rows of irs have fewer than 20 permutations; delete its file to redo them" in said
 
 
-def test_one_unreadable_file_costs_no_other_trial(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    key = load(store).finished["key"].iloc[4]
+@pytest.mark.parametrize("place", [0, 4])
+def test_one_unreadable_file_costs_no_other_trial(place: int, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = load(store).finished["key"].iloc[place]
     arrays = store / "arrays" / f"{key}.h5"
     kept = arrays.read_bytes()
     arrays.write_bytes(b"junk")
     assert rescore.main([str(store), "--metrics", "irs"]) == 1
-    assert f"irs of trial {key}: OSError" in capsys.readouterr().err
+    assert f"irs of trial {key}: StoreError: {arrays} cannot be read" in capsys.readouterr().err
+    assert report.main([str(store), "--trials", key]) == 0
+    assert f"warning: {arrays} cannot be read" in capsys.readouterr().err
+    assert f"Trial {key} has no pictures" in (store / "report" / "index.html").read_text()
     assert set(read_scores(store)["irs"]["key"]) == set(load(store).finished["key"]) - {key}
     arrays.write_bytes(kept)
     assert rescore.main([str(store), "--metrics", "irs"]) == 0

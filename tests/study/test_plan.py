@@ -84,7 +84,7 @@ def test_a_budget_that_admits_no_trial_is_refused() -> None:
     assert price.seconds is not None
     assert first - plan.START_SECONDS == pytest.approx((price.seconds - plan.START_SECONDS) * 2 / 6)
     plan.Budget(max_hours=first / 3600 + 1e-6).check(price)
-    with pytest.raises(InputError, match="admits no trial: the first takes about 3 min; raise --max-hours"):
+    with pytest.raises(InputError, match="admits no trial: the first takes about 4 min; raise --max-hours"):
         plan.Budget(max_hours=first / 3600 - 1e-3).check(price)
     unknown = plan.price(CONFIGS, Evaluation(), slots=2, speed=plan.Speed(None))
     plan.Budget(max_hours=1e-5).check(unknown)  # nobody knows, so nobody is refused

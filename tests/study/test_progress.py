@@ -1,7 +1,14 @@
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.progress import snapshot
+from study.config import StudyConfig
+from study.progress import progress, snapshot
+from study.searches import cells
+from study.store import StoreError, open_study
+from tests.study.stores import open_store, row, start
 
 TARGETS = {"a": 100, "b": 100, "c": 200}
 
@@ -32,3 +39,24 @@ def test_progress_never_leaves_its_bounds(status: dict, steps: dict) -> None:
     now = snapshot(TARGETS, status, steps, 1.0)
     assert 0 <= now.steps_done <= now.steps_total == 400
     assert sum(now.counts.values()) <= now.total == 3
+
+
+def test_a_study_tells_its_progress_by_its_store_and_whether_a_driver_lives(tmp_path: Path) -> None:
+    study = StudyConfig(pinned={"objective": ("beta_vae",), "steps": (100,)}, seeds=1)
+    plan = cells(study)
+    with open_store(tmp_path / "s") as store:
+        store.extend_plan({"study": study.to_json(), "trials": len(plan)})
+        key = start(store, plan[0])
+        store.add_row(key, 1, row(20))
+        store.add_row(key, 1, row(60))
+        store.flush()
+        assert open_study(tmp_path / "s").has_driver
+        now = progress(tmp_path / "s")
+        assert (now.total, now.steps_done, now.steps_total) == (2, 60, 200)
+        assert (now.counts["running"], now.steps_per_second) == (1, 60 / 4)  # two rows of two seconds each
+    assert not open_study(tmp_path / "s").has_driver
+    dead = progress(tmp_path / "s")
+    assert dict(dead.counts) == {"interrupted": 1}
+    assert dead.eta_seconds is None
+    with pytest.raises(StoreError, match="is no store"):
+        progress(tmp_path)

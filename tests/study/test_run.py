@@ -279,10 +279,10 @@ def test_max_trials_leaves_the_rest_for_the_next_command(command: Command) -> No
 
 @pytest.mark.slow
 def test_a_spent_budget_stores_everything_and_the_rest_is_left_over(command: Command) -> None:
-    long = {"steps": "4000", "ramp_steps": "2000", "report_every": "10"}
-    code, output = command.run("--max-hours", "0.002", "--price-per-hour", "3", **long)
+    long = {"steps": "6000", "ramp_steps": "3000", "report_every": "50", "batch_size": "1"}
+    code, output = command.run("--max-hours", "0.009", "--price-per-hour", "3", **long)
     assert code == 3, output
-    assert "the budget of 7 s is spent: every trial goes to its next report and is stored" in output
+    assert "the budget of 32 s is spent: every trial goes to its next report and is stored" in output
     assert ", 0.0" in output.splitlines()[1]  # the price of the plan
     study = open_study(command.store)
     assert "interrupted" in study.status().values()

@@ -44,6 +44,9 @@ def measure(
     varied = varied_columns(factors)
     if varied.sum() < 2:
         raise MetricError("the FactorVAE score tells factors apart, and one alone varies; give at least 2")
+    for k in np.flatnonzero(varied):
+        if np.bincount(factors[:, k]).max() < batch:
+            raise MetricError(f"no value of factor {k} is shared by {batch} of the {len(codes)} rows; score more rows")
     codes = codes.astype(np.float64)
     kept = codes.std(axis=0) >= PRUNED
     if not kept.any():
@@ -51,10 +54,9 @@ def measure(
     generator = np.random.default_rng(seed)
     scaled = codes[:, kept] / codes[:, kept].std(axis=0)
     (train, skipped), (test, more) = (_votes(scaled, factors, varied, generator, batch, votes) for _ in range(2))
-    silent = np.flatnonzero(varied & (np.minimum(train.sum(axis=0), test.sum(axis=0)) == 0))
-    if len(silent):
+    if train.sum() == 0 or test.sum() == 0:
         raise MetricError(
-            f"no value of factor {silent[0]} is shared by {batch} of the {len(codes)} rows; score more rows"
+            f"all {skipped + more} votes were skipped, for values that under {batch} rows share; score more"
         )
     named = train.argmax(axis=1)  # the factor that each latent stands for
     value = float(test[np.arange(len(test)), named].sum() / test.sum())

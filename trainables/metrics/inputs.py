@@ -47,7 +47,10 @@ def checked_factors(factors: ArrayLike) -> NDArray[np.intp]:
     if table.ndim != 2 or table.size == 0:
         raise MetricError(f"factors of shape {table.shape} are not a table; give (n, k) with at least 1 row and column")
     if table.dtype.kind not in "iu":
-        raise MetricError(f"factors of dtype {table.dtype} are not class indices; give integers")
+        raise MetricError(
+            f"factors of dtype {table.dtype} are not class indices; give integers, as "
+            "numpy.unique(column, return_inverse=True)[1] makes them"
+        )
     return np.column_stack([np.unique(column, return_inverse=True)[1] for column in table.T])
 
 

@@ -25,12 +25,15 @@ def measure(codes: ArrayLike, factors: ArrayLike, seed: int = 0) -> dict[str, Re
         seed: Not read.
 
     Raises:
-        MetricError: The table cannot be scored, or all latents are constant.
+        MetricError: The table cannot be scored, all latents are constant, or no two rows share a value of some factor.
     """
     codes, factors = checked_table(codes, factors)
     varied, moving = varied_columns(factors), varied_latents(codes)
     if not moving.any():
         raise MetricError(f"all {codes.shape[1]} latents are constant; IRS asks what moves them")
+    for k in np.flatnonzero(varied):
+        if np.bincount(factors[:, k]).max() < 2:
+            raise MetricError(f"no two of the {len(codes)} rows share a value of factor {k}: all would stand still")
     kept = codes[:, moving].astype(np.float64)
     reach = np.abs(kept - kept.mean(axis=0)).max(axis=0)
     deviations = np.stack([_deviations(kept, column) for column in factors[:, varied].T], axis=1)

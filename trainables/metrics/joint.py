@@ -43,9 +43,9 @@ class Joint:
         """Whether the two agree within `RESOLVED`."""
         return self.high - self.low <= RESOLVED
 
-    def bounded(self, info_sum: float) -> "Joint":
-        """The same with the upper end at most the sum of I(x; z_j), since TC is not negative."""
-        return dataclasses.replace(self, high=max(self.low, min(self.high, info_sum)))
+    def bounded(self, most: float) -> "Joint":
+        """The same with the upper end at most the sum of I(x; z_j), TC not being negative, or H(images), in nats."""
+        return dataclasses.replace(self, high=max(self.low, min(self.high, most)))
 
     def total_correlation(self, info_sum: float) -> tuple[float, float]:
         """The bracket of TC = sum_j I(x; z_j) - I(x; z), nats; TC is never under 0."""
