@@ -12,7 +12,7 @@ import ray
 
 from study import run
 from study.config import StudyConfig
-from study.searches import cells
+from study.searches import SEARCHES, cells
 from study.store import compare, open_study
 from tests.study.commandline import TRIALS, Command
 from trainables.data.layout import write_dataset
@@ -144,8 +144,8 @@ def test_the_dry_run_tells_trials_time_and_disk_and_starts_nothing(
 def test_the_list_names_every_search_and_its_price(capsys: pytest.CaptureFixture[str]) -> None:
     assert run.main(["--list"]) == 0
     output = capsys.readouterr().out
-    assert "capacity_grid: " in output
-    assert output.count(" trials, ") == 2
+    assert all(f"{name}: " in output for name in SEARCHES)
+    assert output.count(" trials, ") == 2 * len(SEARCHES)  # in both protocols
 
 
 def test_the_main_command_ends_with_the_table_and_the_page(uninterrupted: tuple[Path, str]) -> None:
