@@ -220,7 +220,12 @@ def _few_seeds(rows: list[Setting]) -> str:
 
 
 def _missing_scores(finished: pd.DataFrame) -> list[str]:
-    reasons = Counter(finished["missing_scores"].dropna()) if "missing_scores" in finished else Counter()
-    for name in [str(column) for column in finished if str(column).endswith("_missing")]:
-        reasons += Counter(f"{name.removesuffix('_missing')}: {reason}" for reason in finished[name].dropna() if reason)
-    return [f"Scores are missing in {count} trials: {reason}." for reason, count in reasons.items() if reason]
+    """Once a trial, whether its last row or a later rescoring says it, or both."""
+    later = [str(name) for name in finished if str(name).endswith("_missing")]
+    reasons: Counter[str] = Counter()
+    for trial in records(finished):
+        told = {name: trial[name] for name in ("missing_scores", *later) if isinstance(trial.get(name), str)}
+        own = told.pop("missing_scores", "")
+        said = [own, *(f"{name.removesuffix('_missing')}: {reason}" for name, reason in told.items() if reason)]
+        reasons.update(sentence for sentence in said if sentence and (sentence is own or sentence not in own))
+    return [f"Scores are missing in {count} trials: {reason}." for reason, count in reasons.items()]

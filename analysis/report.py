@@ -122,10 +122,11 @@ def write(
 def _selection(page: Page, frames: Frames, rows: list[tradeoff.Setting]) -> None:
     """How well scores without labels stand in for those with labels: where replicates allow to ask."""
     page.heading("Choosing without labels")
-    if warning := selection.caution(frames.finished):
+    seeds = selection.seeds_of(frames.finished)
+    if warning := selection.caution(seeds):
         page.paragraph(warning)
-        if "missing" in warning:
-            return
+    if seeds < selection.MISSING_UNDER:
+        return
     try:
         scores = selection.label_free(frames)
     except StoreError as error:
@@ -206,13 +207,8 @@ def _print(rows: list[tradeoff.Setting], sentences: list[str]) -> None:
 
 
 def _warn(frames: Frames) -> None:
-    for problem in frames.study.problems:
+    for problem in [*frames.study.problems, *frames.study.unreadable_arrays]:
         print(f"warning: {problem}", file=sys.stderr)
-    for key in frames.finished["key"] if len(frames.trials) else []:
-        try:
-            frames.study.arrays(key)
-        except StoreError as error:
-            print(f"warning: {error}", file=sys.stderr)
     for key in frames.trials.loc[frames.trials["status"] == "failed", "key"] if len(frames.trials) else []:
         print(f"trial {key} failed: see {frames.study.log_path(key)}")
 

@@ -167,7 +167,7 @@ def by_setting(scores: pd.DataFrame, labels: dict[str, str]) -> pd.DataFrame:
     for setting, group in scores.groupby("setting", sort=False):
         row: dict[str, Any] = {"setting": labels[str(setting)], "udr": over_seeds(group["udr_lasso"].tolist()).mean}
         rows.append(row | {name: format(over_seeds(group[name].tolist()), ".3g") for name in LABEL_FREE})
-    return pd.DataFrame(sorted(rows, key=lambda row: -row["udr"])).drop(columns="udr")
+    return pd.DataFrame(rows).sort_values("udr", ascending=False, kind="stable").drop(columns="udr")
 
 
 def table(scores: pd.DataFrame, targets: list[str]) -> pd.DataFrame:
@@ -182,9 +182,13 @@ def table(scores: pd.DataFrame, targets: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def caution(trials: pd.DataFrame) -> str:
-    """What the number of seeds forbids to say; `trials` has `setting` and `seed`."""
-    seeds = max(trials.groupby("setting")["seed"].nunique().tolist(), default=0)
+def seeds_of(trials: pd.DataFrame) -> int:
+    """Seeds of the setting that has most; `trials` has `setting` and `seed`."""
+    return max(trials.groupby("setting")["seed"].nunique().tolist(), default=0)
+
+
+def caution(seeds: int) -> str:
+    """What so many seeds of a setting forbid to say; nothing where there are enough."""
     if seeds < MISSING_UNDER:
         return f"UDR is missing: it compares replicates, and no setting has more than {seeds} (it takes 3, better 5)."
     return f"UDR is weak: it compares {seeds} seeds (better 5 and more)." if seeds < WEAK_UNDER else ""
@@ -200,5 +204,4 @@ def _standardised(codes: NDArray[Any]) -> NDArray[np.float64]:
 def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     if min(len(one), len(np.unique(one)), len(np.unique(other))) < 2:
         return np.nan
-    ranks = [scipy.stats.rankdata(values) for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(scipy.stats.spearmanr(one, other)[0])  # type: ignore[arg-type]

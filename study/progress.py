@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study.config import StudyConfig
+from study.lock import has_driver
 from study.plan import duration
 from study.searches import cells
 from study.store import Study, open_study
@@ -58,7 +59,7 @@ def progress(store: Path | str) -> Snapshot:
     plans = [StudyConfig.from_json(entry["study"]) for entry in study.plan]
     targets = {config.key(): config.steps for plan in plans for config in cells(plan)}
     status = study.status()
-    if not study.has_driver:
+    if not has_driver(study.path):
         status = {key: "interrupted" if state == "running" else state for key, state in status.items()}
     running = sum(state == "running" for state in status.values())
     return snapshot(targets, status, study.steps(), _pace(study) * running)

@@ -60,16 +60,20 @@ class Study:
                 )
 
     @property
-    def has_driver(self) -> bool:
-        """Whether a driver has it open for writing now."""
-        from study.lock import held  # which needs this module's errors
-
-        return held(self.path / "lock")
-
-    @property
     def problems(self) -> list[str]:
         """One sentence about each file that cannot be read."""
         return [*Parts(self.path / "events").read()[1], *Parts(self.path / "rows").read()[1]]
+
+    @property
+    def unreadable_arrays(self) -> list[str]:
+        """One sentence about each arrays file that cannot be opened: its trial has no pictures and no later scores."""
+        sentences = []
+        for path in sorted((self.path / "arrays").glob("*.h5")):
+            try:
+                h5py.File(path).close()
+            except OSError as error:
+                sentences.append(_unreadable(path, error))
+        return sentences
 
     def rows(self) -> pd.DataFrame:
         """The metrics rows, the last attempt's for each trial and step, sorted by both."""
@@ -157,7 +161,7 @@ class Study:
             with h5py.File(path) as file:
                 return {str(name): np.asarray(file[str(name)]) for name in file}
         except (OSError, RuntimeError) as error:
-            raise StoreError(f"{path} cannot be read ({error}); delete it, and the study run again makes it") from None
+            raise StoreError(_unreadable(path, error)) from None
 
     def checkpoint(self, key: str) -> bytes | None:
         """A trial's last checkpoint, or its weights once it has finished; None before the first."""
@@ -227,6 +231,10 @@ def _near(key: str, known: list[str]) -> str:
     begun = {name[: len(key)]: name for name in reversed(known)}
     close = difflib.get_close_matches(key, begun, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(begun[word] for word in close)}?" if close else near(key, known)
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path} cannot be read ({error}); delete it, and the study run again makes it"
 
 
 def _frame(folder: Path) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from study.config import Launch, StudyConfig
+from study.lock import has_driver
 from study.plan import ASSUMED_STEPS_PER_SECOND, Budget, Speed, duration, price, report_sparingly, to_run
 from study.preflight import check_address, check_disk, cores, gpus, provenance
 from study.progress import measured_speed, progress
@@ -114,12 +115,12 @@ def show_status(study: Study) -> int:
     rows, status = study.rows(), study.status()
     if len(rows):
         print(f"last report {duration(time.time() - max(rows['time']))} ago")  # long ago: the driver is gone
-    if not study.has_driver and "running" in status.values():
+    if not has_driver(study.path) and "running" in status.values():
         print("no driver is running: the same command continues")
     for key, state in status.items():
         if state == "failed":
             print(f"trial {key} failed: see {study.log_path(key)}")
-    for problem in study.problems:
+    for problem in [*study.problems, *study.unreadable_arrays]:
         print(f"warning: {problem}")
     return 0
 

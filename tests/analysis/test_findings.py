@@ -1,6 +1,7 @@
 import dataclasses
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis import findings, tradeoff
@@ -125,3 +126,16 @@ def test_lost_trials_are_those_of_the_fixture() -> None:
     from study.searches import cells
 
     assert sorted(two_lost(config) for config in cells(study)) == ["diverged", "failed", "finished", "finished"]
+
+
+def test_a_score_missing_in_the_row_and_in_a_later_file_is_one_missing_score() -> None:
+    reason = "no value of factor 2 is shared by 64 of the 50 rows"
+    finished = pd.DataFrame({
+        "missing_scores": [f"factor_vae: {reason}", "", float("nan")],
+        "factor_vae_missing": [reason, "", reason],
+        "sap_missing": ["one latent", float("nan"), ""],
+    })  # fmt: skip
+    assert findings._missing_scores(finished) == [
+        f"Scores are missing in 2 trials: factor_vae: {reason}.",
+        "Scores are missing in 1 trials: sap: one latent.",
+    ]

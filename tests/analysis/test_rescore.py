@@ -182,3 +182,14 @@ def test_interrupted_it_keeps_what_is_done_and_goes_on(store: Path) -> None:
     again = read_scores(store)["beta_vae"]
     assert len(again) == 10
     assert again.iloc[: len(done)].equals(done)
+
+
+def test_ceilings_that_are_stored_are_not_computed_again() -> None:
+    row = {"key": "a", "latents": 3, "irs": 0.5, "irs_ceiling": 0.9}
+    infom = {"key": "a", "latents": 3, "infom": 0.5, "infom_ceiling": 0.8}
+    stored = {"irs": pd.DataFrame([row, row | {"key": "b", "latents": 5, "irs_ceiling": 0.7}])}
+    stored |= {"infom": pd.DataFrame([infom])}
+    assert rescore._stored_ceilings(table.named(["irs", "infom", "mig"]), stored) == {
+        ("irs", 3): {"irs": 0.9},
+        ("irs", 5): {"irs": 0.7},
+    }  # of one of InfoMEC's three scores alone the others' ceilings are not known

@@ -54,6 +54,8 @@ def test_kl_that_follows_c_and_says_nothing_is_told_in_words(frames: Frames) -> 
     trials = findings.by_trial(frames, rows)
     said = findings.sentences(frames, rows, trials)
     assert "In 2 capacity trials KL follows C and carries no information on the image (C = 6)." in said
+    far = trials.assign(follows=[2.0 if verdict == "not informative" else 0.1 for verdict in trials["verdict"]])
+    assert not any("carries no information" in sentence for sentence in findings.sentences(frames, rows, far))
     told = findings.sentences(frames, rows, trials.assign(verdict="fine"))
     assert not any("carries no information" in sentence for sentence in told)
     shown = findings.table(pd.DataFrame(trials))

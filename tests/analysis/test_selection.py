@@ -11,7 +11,18 @@ from sklearn.linear_model import Lasso
 
 from analysis import report, selection
 from analysis.frames import load
-from analysis.selection import LABEL_FREE, caution, lasso, pair_score, rank_correlation, regret, spearman, udr
+from analysis.selection import (
+    LABEL_FREE,
+    by_setting,
+    caution,
+    lasso,
+    pair_score,
+    rank_correlation,
+    regret,
+    seeds_of,
+    spearman,
+    udr,
+)
 from study.config import StudyConfig
 from tests.analysis.conftest import write_study
 
@@ -150,9 +161,23 @@ def test_the_report_shows_it_from_three_seeds_on(tmp_path: Path) -> None:
     assert scores["elbo"].tolist() == pytest.approx(
         [-by_key["recon"][key] - by_key["kl"][key] for key in scores["key"]]
     )
-    assert caution(scores) == "UDR is weak: it compares 3 seeds (better 5 and more)."
-    assert caution(scores.iloc[:0]).startswith("UDR is missing")
+    assert (seeds_of(scores), seeds_of(scores.iloc[:0])) == (3, 0)
+    assert caution(3) == "UDR is weak: it compares 3 seeds (better 5 and more)."
+    assert caution(2).startswith("UDR is missing: it compares replicates, and no setting has more than 2")
+    assert caution(5) == ""
     assert report.main([str(path)]) == 0
     page = (path / "report" / "index.html").read_text()
     assert "rank correlation with mig_calibrated" in page
     assert "UDR is weak" in page
+
+
+def test_settings_stand_by_their_udr_and_those_without_last() -> None:
+    levels = {"low": 0.2, "none": np.nan, "high": 0.7}
+    rows = [
+        {"setting": name, "seed": seed, **dict.fromkeys(LABEL_FREE, 1.0), "udr_lasso": level}
+        for name, level in levels.items()
+        for seed in range(3)
+    ]
+    shown = by_setting(pd.DataFrame(rows), {name: f"the {name} one" for name in levels})
+    assert shown["setting"].tolist() == ["the high one", "the low one", "the none one"]
+    assert shown["udr_lasso"].tolist()[-1] == "-"

@@ -54,6 +54,12 @@ def test_refusals(change: dict, said: str) -> None:
         StudyConfig(**change)
 
 
+def test_another_aggregate_is_another_identity_and_the_usual_one_is_none() -> None:
+    usual, wide = StudyConfig(), StudyConfig(measured={"aggregate_rows": 5000})
+    assert "aggregate_rows" not in usual.identity("f")  # so that stores from before it existed go on
+    assert wide.identity("f") == usual.identity("f") | {"aggregate_rows": 5000}
+
+
 def test_identity_changes_with_what_makes_trials_incomparable() -> None:
     study = StudyConfig(pinned={"precision": ("bf16",)})
     identity = study.identity("abc")

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.config import StudyConfig
+from study.lock import has_driver
 from study.progress import progress, snapshot
 from study.searches import cells
-from study.store import StoreError, open_study
+from study.store import StoreError
 from tests.study.stores import open_store, row, start
 
 TARGETS = {"a": 100, "b": 100, "c": 200}
@@ -50,11 +51,12 @@ def test_a_study_tells_its_progress_by_its_store_and_whether_a_driver_lives(tmp_
         store.add_row(key, 1, row(20))
         store.add_row(key, 1, row(60))
         store.flush()
-        assert open_study(tmp_path / "s").has_driver
+        assert has_driver(tmp_path / "s")
         now = progress(tmp_path / "s")
         assert (now.total, now.steps_done, now.steps_total) == (2, 60, 200)
         assert (now.counts["running"], now.steps_per_second) == (1, 60 / 4)  # two rows of two seconds each
-    assert not open_study(tmp_path / "s").has_driver
+    assert not has_driver(tmp_path / "s")
+    assert not has_driver(tmp_path)
     dead = progress(tmp_path / "s")
     assert dict(dead.counts) == {"interrupted": 1}
     assert dead.eta_seconds is None

@@ -1,7 +1,9 @@
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,26 @@ def test_changed_provenance_is_recorded_and_warned_about(tmp_path: Path):
     provenance = open_study(tmp_path / "s").provenance
     assert (provenance[0]["commit"], provenance[-1]["commit"]) == ("abc", "def")
     assert all(entry["date"] for entry in provenance)
+
+
+def test_a_driver_waits_out_whoever_looks_whether_it_is_there(tmp_path: Path):
+    open_store(tmp_path / "s").close()
+    with open(tmp_path / "s" / "lock") as glance:
+        fcntl.flock(glance, fcntl.LOCK_SH)
+        threading.Timer(0.15, lambda: fcntl.flock(glance, fcntl.LOCK_UN)).start()
+        with open_store(tmp_path / "s"):
+            pass
+
+
+def test_arrays_that_cannot_be_opened_are_named(tmp_path: Path):
+    study = open_study(build(tmp_path / "s"))
+    assert study.unreadable_arrays == []
+    path = tmp_path / "s" / "arrays" / f"{CAPACITY.key()}.h5"
+    path.write_bytes(path.read_bytes()[:100])
+    (said,) = study.unreadable_arrays
+    assert said.startswith(f"{path} cannot be read")
+    with pytest.raises(StoreError, match=r"cannot be read .*; delete it, and the study run again makes it"):
+        study.arrays(CAPACITY.key())
 
 
 def test_ones_own_code_that_has_changed_since_is_refused(tmp_path: Path):

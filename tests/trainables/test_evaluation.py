@@ -6,7 +6,7 @@ import torch
 
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
-from trainables.evaluation import Evaluator
+from trainables.evaluation import Evaluator, NotFinite
 from trainables.metrics import audit, table
 from trainables.metrics.joint import joint_information
 from trainables.model import VAE, initialise
@@ -164,3 +164,28 @@ def test_the_aggregate_of_training_images_has_many_rows_and_few_draws(tiny: Data
         (joint.low, joint.high, joint.high_se), abs=1e-4
     )
     assert judge.aggregate_rows[:100].tolist() == judge.train_rows.tolist()  # so that the stored draws are theirs
+
+
+def test_posteriors_that_are_not_finite_on_training_images_are_a_divergence(tiny: Dataset, model: VAE) -> None:
+    broken = VAE((1, 64, 64), latents=4)
+    broken.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        broken.head.bias[0] = float("nan")
+    judge = evaluator(tiny, aggregate_rows=50)
+    with torch.no_grad(), pytest.raises(NotFinite, match="on the training images"):
+        judge._encoded(broken, judge.aggregate_rows)
+
+
+def test_a_fault_in_a_score_costs_that_score_alone(tiny: Dataset, model: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(*given: object) -> dict:
+        raise ZeroDivisionError("no luck")
+
+    broken = tuple(
+        dataclasses.replace(metric, measure=faulty) if metric.names == ("modularity",) else metric
+        for metric in table.METRICS
+    )
+    monkeypatch.setattr(table, "METRICS", broken)
+    row, _ = evaluator(tiny).full(model, CONFIG, step=8, nulls=True)
+    assert "modularity: ZeroDivisionError: no luck" in row["missing_scores"]
+    assert "modularity" not in row
+    assert "mig_calibrated" in row

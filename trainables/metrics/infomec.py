@@ -3,6 +3,8 @@
 Source: Hsu et al. 2023, "Disentanglement via latent quantization", section 5.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.feature_selection import mutual_info_classif
@@ -79,17 +81,9 @@ def _information(latents: NDArray, factors: NDArray[np.intp], seed: int) -> NDAr
     """Mutual information by nearest neighbours, (moving latents, varied factors), nats."""
     if latents.shape[1] == 0:
         return np.empty((0, factors.shape[1]))
-    columns = [
-        mutual_info_classif(
-            latents,
-            column,
-            discrete_features=False,  # type: ignore[arg-type]
-            n_neighbors=NEIGHBOURS,
-            random_state=seed,
-        )
-        for column in factors.T
-    ]
-    return np.stack(columns, axis=1)
+    settings: dict[str, Any] = {"discrete_features": False, "n_neighbors": NEIGHBOURS, "random_state": seed}
+    with quiet():
+        return np.stack([mutual_info_classif(latents, column, **settings) for column in factors.T], axis=1)
 
 
 def _explicitness(latents: NDArray, classes: NDArray[np.intp]) -> float:

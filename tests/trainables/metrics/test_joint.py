@@ -135,3 +135,9 @@ def test_tables_that_do_not_fit_are_refused() -> None:
             joint_information(*tables)
     with pytest.raises(MetricError, match="reaches 400"):
         joint_information(mean, np.full_like(mean, -400.0), draws)
+
+
+@pytest.mark.parametrize(("most", "high"), [(9.0, 6.0), (5.0, 5.0), (3.0, 4.0)])
+def test_the_upper_end_is_bounded_and_never_under_the_lower(most: float, high: float) -> None:
+    bounded = Joint(4.0, 6.0, 0.1, 0.2).bounded(most)
+    assert bounded == Joint(4.0, high, 0.1, 0.2)
