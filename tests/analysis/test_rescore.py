@@ -99,10 +99,23 @@ def test_one_unreadable_file_costs_no_other_trial(place: int, store: Path, capsy
 def test_a_trial_without_a_score_in_its_row_takes_the_later_one(store: Path) -> None:
     trials = load(store).trials.assign(irs=[0.5] + [float("nan")] * 11)
     later = pd.DataFrame({"key": trials["key"], "irs": range(12), "irs_null": 0.25, "n": 7})
-    merged = _with_later(trials, later.iloc[::-1], "irs")
+    merged = _with_later(trials, {"irs": later.iloc[::-1]})
     assert merged["irs"].tolist() == [0.5, *range(1, 12)]
     assert merged["irs_null"].tolist() == [0.25] * 12
     assert "n" not in merged
+
+
+def test_a_hundred_columns_of_later_are_joined_without_a_warning(store: Path) -> None:
+    names = [name for metric in table.METRICS for name in metric.names]
+    keys = load(store).trials["key"].tolist()
+    with Scores(store) as scores:
+        for name in names:
+            beside = {f"{name}_{word}": 0.5 for word in (*table.BESIDE, "a", "b", "c")}
+            scores.add(name, [{"key": key, name: 0.25, **beside, "missing": ""} for key in keys])
+    trials = load(store).trials  # a warning is an error here
+    assert set(trials["dci_completeness"]) == {0.25}
+    assert set(trials["sap_missing"]) == {""}
+    assert len(trials) == 12
 
 
 def test_scores_of_one_computation_are_completed_together(store: Path) -> None:
