@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 
 from analysis.findings import FOLLOWS
 from analysis.frames import records
@@ -61,10 +62,12 @@ def tradeoff(axes: Axes, finished: pd.DataFrame, rows: list[Setting], score: str
         rows: The settings of the same trials.
         score: Column of the disentanglement score.
     """
-    _points(axes, finished, rows, "recon", score)
-    palette = colours([row.family for row in rows])
-    for family in dict.fromkeys(row.family for row in rows):
-        best = front([row for row in rows if row.family == family], score)
+    families = dict.fromkeys(row.family for row in rows)
+    fronts = {family: front([row for row in rows if row.family == family], score) for family in families}
+    labelled = rows if len(rows) <= MAX_LABELS else [row for best in fronts.values() for row in best]
+    _points(axes, finished, rows, "recon", score, labelled)
+    palette = colours(list(families))
+    for family, best in fronts.items():
         means = [(row.estimates["recon"].mean, row.estimates[score].mean) for row in best]
         axes.step(*_columns(means), where="post", color=palette[family], linewidth=1.2, zorder=2)
     axes.set_xlabel(f"{RECON}; less is better")
@@ -83,7 +86,7 @@ def rate_distortion(axes: Axes, finished: pd.DataFrame, rows: list[Setting], ent
         rows: The settings of the same trials.
         entropy: H(images), nats: KL beyond it cannot all be information. None where it is not known.
     """
-    _points(axes, finished, rows, "kl", "recon")
+    _points(axes, finished, rows, "kl", "recon", rows if len(rows) <= MAX_LABELS else [])
     if entropy is not None:
         axes.axvline(entropy, color="grey", linestyle=":", linewidth=1)
         axes.text(entropy, 0.98, " H(images)", transform=axes.get_xaxis_transform(), va="top", color="grey", fontsize=8)
@@ -155,20 +158,14 @@ def kl_along_training(axes: Axes, reports: pd.DataFrame, opened: list[Opening]) 
     return axes
 
 
-def _points(axes: Axes, finished: pd.DataFrame, rows: list[Setting], x: str, y: str) -> None:
-    """Each trial a small point, joined to the mean of its setting; each setting a large one with its name."""
+def _points(axes: Axes, finished: pd.DataFrame, rows: list[Setting], x: str, y: str, labelled: list[Setting]) -> None:
+    """Each trial a small point, joined to the mean of its setting; each setting a large one, some with their names."""
     palette = colours([row.family for row in rows])
-    means = {}
-    for row in rows:
-        if row.estimates[x].values and row.estimates[y].values:
-            means[row.id] = (row.estimates[x].mean, row.estimates[y].mean)
-            axes.scatter(*means[row.id], s=46, color=palette[row.family], edgecolor="white", zorder=3)
-            _intervals(axes, row.estimates[x], row.estimates[y], palette[row.family])
-        if row.id in means and len(rows) <= MAX_LABELS:
-            axes.annotate(
-                row.label, means[row.id], xytext=(6, 6), textcoords="offset points", fontsize=8,
-                color=palette[row.family], zorder=4, path_effects=[withStroke(linewidth=2.5, foreground="white")],
-            )  # fmt: skip
+    complete = [row for row in rows if row.estimates[x].values and row.estimates[y].values]
+    means = {row.id: (row.estimates[x].mean, row.estimates[y].mean) for row in complete}
+    for row in complete:
+        axes.scatter(*means[row.id], s=46, color=palette[row.family], edgecolor="white", zorder=3)
+        _intervals(axes, row.estimates[x], row.estimates[y], palette[row.family])
     for trial in records(finished):
         colour, marker = palette[trial["family"]], "x" if trial["verdict"] == "not informative" else "o"
         axes.scatter(trial[x], trial[y], s=20, marker=marker, color=colour, alpha=0.5, zorder=2)
@@ -176,6 +173,24 @@ def _points(axes: Axes, finished: pd.DataFrame, rows: list[Setting], x: str, y: 
             (x0, y0), ends = means[trial["setting"]], (trial[x], trial[y])
             axes.plot([x0, ends[0]], [y0, ends[1]], color=colour, alpha=0.25, linewidth=0.8, zorder=1)
     axes.margins(0.12)
+    _names(axes, [(row.label, means[row.id], palette[row.family]) for row in complete if row in labelled])
+
+
+def _names(axes: Axes, points: list[tuple[str, tuple[float, float], str]]) -> None:
+    """Write each name beside its point; one that would leave the axes or lie on another is left to the table."""
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # where things are is known only then
+    taken: list[Bbox] = []
+    for name, at, colour in points:
+        for across, up in ((6, 6), (6, -13), (-6, 6), (-6, -13)):
+            text = axes.annotate(
+                name, at, xytext=(across, up), textcoords="offset points", fontsize=8, color=colour, zorder=4,
+                ha="left" if across > 0 else "right", path_effects=[withStroke(linewidth=2.5, foreground="white")],
+            )  # fmt: skip
+            box = text.get_window_extent()
+            if axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1) and not box.count_overlaps(taken):
+                taken.append(box)
+                break
+            text.remove()
 
 
 def _intervals(axes: Axes, x: Estimate, y: Estimate, colour: str) -> None:

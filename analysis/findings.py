@@ -20,6 +20,10 @@ FOLLOWS = 1.0
 """Nats of mean |KL - C| under which KL counts as following C."""
 SHOWN = 3
 """Openings named of a trial."""
+SEARCH_CLAIM = (
+    "A search chose the settings, each by the results of those before: they are no fair sample of a family, and the "
+    "best of them look better than they are. Train the front again under new seeds before you believe it."
+)
 LAPTOP_CLAIM = (
     "A laptop study shows whether trials leave the plateau, whether KL follows C, which factors open first, and the "
     "audit. It does not show which family disentangles better, matched gaps, variance shares, best settings, or "
@@ -83,6 +87,7 @@ def sentences(frames: Frames, rows: list[Setting], trials: pd.DataFrame) -> list
         _empty_nats(trials),
         _one_family(rows),
         _few_seeds(rows),
+        SEARCH_CLAIM if frames.study.identity.get("search") == "tradeoff" else "",
         *_missing_scores(frames.finished),
         LAPTOP_CLAIM if laptop else "",
     ]

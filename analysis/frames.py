@@ -9,10 +9,8 @@ from typing import Any
 import pandas as pd
 
 from study.store import Study, open_study, read_scores
-from trainables.config import SEED_FIELDS, TrialConfig
+from trainables.config import READ_BY, SEED_FIELDS, TrialConfig
 
-READ_BY = {"beta": ("beta",), "capacity": ("gamma", "capacity_max", "capacity_start", "ramp_steps")}
-"""Config fields that only one of our families reads."""
 LEADING = {"beta": "beta", "capacity": "capacity_max"}
 """The field that orders a family."""
 SETTING_FIELDS = [
@@ -50,8 +48,8 @@ class Frames:
 
     @property
     def finished(self) -> pd.DataFrame:
-        """The trials that reached their last update: the only ones that tables and figures average."""
-        return self.trials.query("status == 'finished'") if len(self.trials) else self.trials
+        """Those that tables and figures average: trials that reached their last update, of settings not given up."""
+        return counting(self.trials) if len(self.trials) else self.trials
 
     def trial(self, key: str) -> dict[str, Any]:
         """One trial's row of `trials`."""
@@ -60,6 +58,12 @@ class Frames:
     def reports(self, key: str) -> pd.DataFrame:
         """One trial's rows, by step."""
         return self.rows.query("key == @key").sort_values(by="step")
+
+
+def counting(trials: pd.DataFrame) -> pd.DataFrame:
+    """The finished trials of settings that were not given up: an adaptive search gives them up whole."""
+    given_up = trials.query("status in ['stopped', 'dropped']")["setting"].tolist()  # noqa: F841 (read by the query)
+    return trials.query("status == 'finished' and setting not in @given_up")
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

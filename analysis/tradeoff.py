@@ -1,14 +1,15 @@
 """What reconstruction costs in disentanglement: the table of settings."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from analysis.frames import reads, varied_fields
+from analysis.frames import counting, reads, varied_fields
 from analysis.statistics import Estimate, over_seeds
+from study.progress import pareto
+from trainables.config import written
 
 TARGETS = {"recon": ".1f", "kl": ".1f", "mig_calibrated": ".3f"}
 """Columns of the table that are averaged over seeds, and how they are printed."""
@@ -39,7 +40,7 @@ class Setting:
     @property
     def label(self) -> str:
         """Its fields as figures write them, `C = 12, gamma = 100`; the family's name where nothing varies."""
-        words = [f"{SYMBOLS.get(name, name)} = {number(value)}" for name, value in self.fields.items()]
+        words = [f"{SYMBOLS.get(name, name)} = {written(value)}" for name, value in self.fields.items()]
         return ", ".join(words) or self.family
 
 
@@ -55,7 +56,7 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
     found = []
     for setting, group in trials.groupby("setting", sort=False):
         first = group.iloc[0]
-        finished = group[group["status"] == "finished"]
+        finished = counting(group)
         found.append(
             Setting(
                 id=str(setting),
@@ -85,13 +86,8 @@ def front(rows: list[Setting], score: str = "mig_calibrated") -> list[Setting]:
         score: The disentanglement target; more is better. The other is `recon`, nats per image; less is better.
     """
     complete = [row for row in rows if row.estimates["recon"].values and row.estimates[score].values]
-    best, kept = -math.inf, []
-    for row in sorted(complete, key=lambda row: (row.estimates["recon"].mean, -row.estimates[score].mean)):
-        point = (row.estimates["recon"].mean, row.estimates[score].mean)
-        if point[1] > best or (kept and point == kept[-1][0]):
-            best = point[1]
-            kept.append((point, row))
-    return [row for _, row in kept]
+    points = [(row.estimates["recon"].mean, row.estimates[score].mean) for row in complete]
+    return [complete[place] for place in pareto(points)]
 
 
 def table(rows: list[Setting]) -> pd.DataFrame:
@@ -100,18 +96,13 @@ def table(rows: list[Setting]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "family": row.family,
-            **{name: number(row.fields.get(name)) for name in names},
+            **{name: written(row.fields.get(name)) for name in names},
             **{name: format(row.estimates[name], spec) for name, spec in TARGETS.items()},
             "verdict": _shared(row.verdicts),
             "seeds": _finished(row.statuses),
         }
         for row in rows
     )
-
-
-def number(value: object) -> str:
-    """A config value as it is printed: `100` for 100.0, nothing for None."""
-    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _shared(verdicts: dict[str, int]) -> str:

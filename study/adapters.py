@@ -3,8 +3,9 @@
 import json
 import re
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +14,60 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from study.plan import duration
-from study.progress import Snapshot, snapshot
+from study.plan import Budget, duration
+from study.progress import Front, Snapshot, snapshot
+from study.source import Source
 from study.store import Store, open_study
 from trainables.config import TrialConfig, from_dict
 from trainables.trial import ARRAYS, DIVERGED, LOG, ROW, STATE
 
 PROGRESS_SECONDS = 15.0
+RECENT_MARKS = 9
+"""Progress lines back to which the rate lately is taken: two minutes."""
 
 
-class PlanSearcher(Searcher):
-    """Hands out the configs of a plan, each once, then says FINISHED."""
+class SourceSearcher(Searcher):
+    """Hands out what a source has, each trial once, then says FINISHED."""
 
-    def __init__(self, configs: list[TrialConfig], stop: "GracefulStop") -> None:
+    def __init__(self, source: Source, stop: "SourceStopper") -> None:
         super().__init__()
-        self.left, self.stop = list(reversed(configs)), stop
+        self.source, self.stop = source, stop
 
     def suggest(self, trial_id: str) -> Any:
-        """The next config, or FINISHED once the plan is empty or the study is told to stop."""
-        if self.stop.asked or not self.left:
+        """The next config; None while the source waits for results; FINISHED once it has no more or is told to stop."""
+        if self.stop.asked:
             return Searcher.FINISHED
-        return {"trial": asdict(self.left.pop())}
+        config = self.source.next()
+        if config is None:
+            return None if self.source.waiting else Searcher.FINISHED
+        return {"trial": asdict(config)}
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        """A grid learns nothing from its trials."""
+        """Nothing: the callback tells the source, which judges what the store has."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the plan minus the store says what is left."""
+        """Nothing: the source minus the store says what is left."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: see `save`."""
 
 
-class GracefulStop(Stopper):
-    """Once asked, ends every trial at its next report, when whatever checkpoint came with it has been stored."""
+class SourceStopper(Stopper):
+    """Ends a trial at a report when its source gives it up, and all of them once asked; what came with it is stored."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, source: Source) -> None:
+        self.source, self.asked = source, False
         self.running: set[str] = set()
+        self.given_up: dict[str, str] = {}
+        """Why, by key."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether this trial ends at this report."""
+        if row := result.get(ROW):
+            config = from_dict(TrialConfig, result["config"]["trial"])
+            if reason := self.source.gives_up(config, row):
+                self.given_up[config.key()] = reason
+                return True
         return self.asked
 
     def stop_all(self) -> bool:
@@ -66,27 +80,33 @@ class StoreCallback(Callback):
 
     Args:
         store: Open for writing.
-        cells: Every trial of the plan.
+        source: Of the trials; told how each has ended.
         stop: Told which trials are running.
         show: Takes a line for the user.
-        seconds: After which the study stops for today, as if asked to; None for never.
+        budget: When the study stops for today, as if asked to, and what an hour costs.
     """
 
     def __init__(
         self,
         store: Store,
-        cells: list[TrialConfig],
-        stop: GracefulStop,
+        source: Source,
+        stop: SourceStopper,
         show: Callable[[str], None],
-        seconds: float | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        self.store, self.stop, self.show, self.seconds = store, stop, show, seconds
+        self.store, self.source, self.stop, self.show, self.budget = store, source, stop, show, budget or Budget()
         study = open_study(store.path)
         self.attempts, self.status = study.attempts(), study.status()
         self.steps = study.steps()
-        self.targets = {config.key(): config.steps for config in cells}
+        self.front = Front(source.target)
+        self.shown_front: Sequence[str] = ()
         self.began, self.shown = time.monotonic(), 0.0
-        self.began_steps = sum(self.steps.values())
+        self.marks = deque([(self.began, sum(self.steps.values()))], maxlen=RECENT_MARKS)
+        self.began_steps = self.marks[0][1]
+        configs = study.configs()
+        for key, row in study.last_rows().items():
+            self.front.add(configs[key], row)
+        self._record_dropped()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A first or another attempt begins."""
@@ -107,11 +127,14 @@ class StoreCallback(Callback):
         diverged_at = result.pop(DIVERGED, None)
         if diverged_at is not None:
             self._event(key, "diverged", f"the loss was not finite before step {diverged_at}")
+            self._ended(trial, {})
             return
         self.steps[key] = row["step"]
         if arrays is not None:
             self.store.finish(key, self.attempts[key], row, arrays, state)
             self.status[key] = "finished"
+            self.front.add(config_of(trial), row)
+            self._ended(trial, row)
             return
         self.store.add_row(key, self.attempts[key], row)
         if state is not None:
@@ -128,35 +151,61 @@ class StoreCallback(Callback):
         key = self._begun(trial)
         self._log_failure(key, trial)
         self._event(key, "failed", _last_line(trial))
+        self._ended(trial, {})
         self.stop.running.discard(key)
         self.show(f"trial {key} failed: {_last_line(trial)}; see {self.store.log_path(key)}")
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial has left Tune; without a result of its own it was interrupted."""
+        """A trial has left Tune; without a result of its own it was given up or interrupted."""
         key = config_of(trial).key()
+        reason = self.stop.given_up.pop(key, "")
         if self.status.get(key) not in ("finished", "diverged"):
-            self._event(key, "interrupted", "")
+            self._event(key, "stopped" if reason else "interrupted", reason)
+        self._record_dropped()
         self.stop.running.discard(key)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Flush what waits, and show the progress from time to time."""
         self.store.tick()
-        if self.seconds is not None and not self.stop.asked and time.monotonic() - self.began >= self.seconds:
+        limit = self.budget.seconds
+        if limit is not None and not self.stop.asked and time.monotonic() - self.began >= limit:
             self.stop.asked = True
-            spent = duration(self.seconds)
-            self.show(f"the budget of {spent} is spent: every trial goes to its next report and is stored")
+            self.show(f"the budget of {duration(limit)} is spent: every trial goes to its next report and is stored")
         if time.monotonic() - self.shown >= PROGRESS_SECONDS:
             self.shown = time.monotonic()
-            self.show(str(self.snapshot(self.shown - self.began)))
+            self.show(str(self.snapshot(self.shown)))
 
-    def snapshot(self, seconds: float) -> Snapshot:
-        """Where the study stands, `seconds` after this driver began."""
-        trained = sum(self.steps.values()) - self.began_steps  # here, not what a diverged trial leaves undone
-        return snapshot(self.targets, self.status, self.steps, max(0, trained) / seconds if seconds > 0 else 0.0)
+    def snapshot(self, now: float | None) -> Snapshot:
+        """Where the study stands at `now`, seconds of the monotonic clock; without rates where that is None."""
+        targets = {key: config.steps for key, config in self.source.planned().items()}
+        if now is None:
+            return snapshot(targets, self.status, self.steps)
+        trained = sum(self.steps.values())  # here, not what a diverged trial leaves undone
+        self.marks.append((now, trained))
+        first = self.marks[0]
+        rates = [(trained - self.began_steps) / (now - self.began), (trained - first[1]) / max(now - first[0], 1e-9)]
+        cost = self.budget.so_far(now - self.began)
+        whole = snapshot(targets, self.status, self.steps, tuple(max(0.0, rate) for rate in rates), cost, self.front)
+        if whole.front == self.shown_front:  # said before
+            return replace(whole, front=())
+        self.shown_front = whole.front
+        return whole
 
     def _event(self, key: str, kind: str, detail: str) -> None:
         self.store.add_event(key, self.attempts[key], kind, detail)
         self.status[key] = "running" if kind in ("started", "retried") else kind
+
+    def _ended(self, trial: Trial, row: dict[str, Any]) -> None:
+        config = config_of(trial)
+        self.source.ended(config, self.status[config.key()], row)
+        self._record_dropped()
+
+    def _record_dropped(self) -> None:
+        """Trials that will never begin: on record, so that the study is complete and says so."""
+        for config in self.source.take_dropped():
+            key = config.key()
+            self.attempts.setdefault(key, 0)
+            self._event(key, "dropped", json.dumps(asdict(config)))
 
     def _begun(self, trial: Trial) -> str:
         """The trial's key; one whose process died before it had started is started first."""

@@ -7,13 +7,54 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from study.plan import Budget
-from study.protocols import PROTOCOLS
-from trainables.config import ConfigError, Evaluation, TrialConfig, check_choice, check_range, from_dict, is_own
+from study.protocols import PROTOCOLS, Protocol
+from trainables.config import (
+    UINT32,
+    ConfigError,
+    Evaluation,
+    TrialConfig,
+    check_choice,
+    check_range,
+    from_dict,
+    is_own,
+)
 
+SAMPLERS = ("tpe", "nsga2")
+TARGETS = (
+    "mig_calibrated", "mig", "mig_active", "mig_sampled", "factor_vae_calibrated", "factor_vae", "modularity",
+    "mig_within_shape_calibrated", "mig_within_shape", "mig_phase_calibrated", "mig_phase",
+)  # fmt: skip
+"""Scores that every finished trial of a dataset with factors has, the last four where it has dSprites' orientation."""
 SCHEMA = 1
 EXECUTOR = "loop"
 
 Axes = dict[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """How Optuna chooses the settings of a study.
+
+    Raises:
+        ConfigError: A name is unknown, or a number out of range.
+    """
+
+    sampler: str = "tpe"
+    target: str = "mig_calibrated"
+    """The score that is maximised, beside `recon` that is minimised."""
+    settings: int | None = None
+    """How many to try; None for the protocol's."""
+    search_seed: int = 0
+    stop_futile: bool = False
+    """Whether a setting all of whose replicates are futile inside the ramp is given up."""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Low and high by field, instead of the protocol's."""
+
+    def __post_init__(self) -> None:
+        check_choice("sampler", self.sampler, SAMPLERS)
+        check_choice("target", self.target, TARGETS)
+        check_range("settings", self.settings, 1, 100_000)
+        check_range("search_seed", self.search_seed, 0, UINT32 - 1)
 
 
 @dataclass(frozen=True)
@@ -32,6 +73,8 @@ class StudyConfig:
     """Trial settings fixed from outside; several values make an axis."""
     measured: dict[str, int] = field(default_factory=dict)
     """Evaluation settings that replace the protocol's."""
+    adaptive: Adaptive | None = None
+    """Of a search whose settings Optuna chooses; None for all others."""
 
     def __post_init__(self) -> None:
         check_choice("protocol", self.protocol, tuple(PROTOCOLS))
@@ -49,6 +92,10 @@ class StudyConfig:
         """The objectives and models of the user's own that it trains, by name."""
         pinned = (*self.pinned.get("objective", ()), *self.pinned.get("model", ()))
         return tuple(name for name in pinned if is_own(name))
+
+    def seeds_of(self, protocol: Protocol) -> tuple[int, ...]:
+        """The seeds that each setting is trained with."""
+        return self.pinned.get("seed") or tuple(range(self.seeds or protocol.seeds))
 
     @property
     def evaluation(self) -> Evaluation:
@@ -98,6 +145,9 @@ class StudyConfig:
         """
         values = json.loads(text)
         values["pinned"] = {name: tuple(axis) for name, axis in values.get("pinned", {}).items()}
+        if adaptive := values.get("adaptive"):
+            ranges = {name: tuple(bounds) for name, bounds in adaptive.get("ranges", {}).items()}
+            values["adaptive"] = from_dict(Adaptive, {**adaptive, "ranges": ranges})
         return from_dict(cls, values)
 
     def hash(self) -> str:

@@ -15,13 +15,15 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import GetTimeoutError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.adapters import GracefulStop, PlanSearcher, Shelf, StoreCallback
+from study.adapters import Shelf, SourceSearcher, SourceStopper, StoreCallback
 from study.config import Launch
-from study.plan import duration, to_run
+from study.plan import Speed, duration, to_run
+from study.source import Source
 from study.store import Store, open_study
-from trainables.config import Evaluation, InputError, TrialConfig
+from trainables.config import Evaluation, InputError, TrialConfig, from_dict
 from trainables.trial import VAETrial
 
 MAX_FAILURES = 2
@@ -29,6 +31,7 @@ MAX_FAILURES = 2
 GPU_CHECKPOINT_SECONDS = 60.0
 HANG_SECONDS = 900.0
 """A trial's start and a full evaluation take less, whatever the machine."""
+CALIBRATION_SECONDS, CALIBRATION_TIMEOUT = 4.0, 90.0
 DONE, FAILED, LEFT_OVER = 0, 1, 3
 
 
@@ -36,19 +39,12 @@ class Interrupted(KeyboardInterrupt):
     """A second signal: stop without waiting for the next reports."""
 
 
-def run(
-    store: Store,
-    cells: list[TrialConfig],
-    pending: list[TrialConfig],
-    evaluation: Evaluation,
-    launch: Launch,
-) -> int:
-    """Train the pending trials, and write the report.
+def run(store: Store, source: Source, evaluation: Evaluation, launch: Launch) -> int:
+    """Train what the source has, and write the report.
 
     Args:
         store: Open for writing; closed at the end.
-        cells: Every trial of the plan, for the progress.
-        pending: What to train now, in this order.
+        source: Of the trials.
         evaluation: How trials are measured.
         launch: Where to run.
 
@@ -58,38 +54,51 @@ def run(
     Raises:
         InputError: There is no Ray at the address, or it has nothing that a trial could run on.
     """
-    with _quiet(store.path / "logs") as show:
-        stop, began = GracefulStop(), time.monotonic()
-        try:
-            code = _tune(store, cells, pending, evaluation, launch, stop, show) if pending else DONE
-            if pending:
-                seconds = time.monotonic() - began
-                took = f"{duration(seconds)}{launch.budget.cost(seconds)}"
-                show(f"predicted: {store.record_actual(took)}; took {took}")
-        finally:
-            store.close()
-    if code != DONE:
+    if code := train(store, source, evaluation, launch):
         return code
     report = subprocess.run([sys.executable, "-m", "analysis.report", str(store.path)], check=False)
     if report.returncode:
         print(f"the report could not be written; once more: python -m analysis.report {store.path}", file=sys.stderr)
         return FAILED
-    status = open_study(store.path).status()
-    if any(status.get(config.key()) == "failed" for config in cells):
+    status, plan = open_study(store.path).status(), source.planned()
+    if any(status.get(key) == "failed" for key in plan):
         return FAILED
-    return LEFT_OVER if to_run(cells, status) else DONE
+    return LEFT_OVER if to_run(plan, status) else DONE
+
+
+def train(
+    store: Store, source: Source, evaluation: Evaluation, launch: Launch, trainable: type[VAETrial] = VAETrial
+) -> int:
+    """Train what the source has, show how it goes, and close the store: `run` without its report.
+
+    Returns:
+        0, or 128 + the signal that stopped it.
+    """
+    with _quiet(store.path / "logs") as show:
+        code, began = DONE, time.monotonic()
+        try:
+            if source.has_more:
+                code = _tune(store, source, evaluation, launch, trainable, show)
+                seconds = time.monotonic() - began
+                took = f"{duration(seconds)}{launch.budget.cost(seconds)}"
+                show(f"predicted: {store.record_actual(took)}; took {took}")
+            for line in source.closing():
+                show(line)
+        finally:
+            store.close()
+    return code
 
 
 def _tune(
     store: Store,
-    cells: list[TrialConfig],
-    pending: list[TrialConfig],
+    source: Source,
     evaluation: Evaluation,
     launch: Launch,
-    stop: GracefulStop,
+    trainable: type[VAETrial],
     show: Callable[[str], None],
 ) -> int:
-    """Run Tune over `pending`; DONE, or 128 + the signal that stopped it."""
+    """Run Tune over what the source has; DONE, or 128 + the signal that stopped it."""
+    stop = SourceStopper(source)
     scratch = tempfile.mkdtemp(prefix="capacity-study-")  # Tune's own folder; the store is the record
     try:
         _start_ray(launch)
@@ -98,9 +107,9 @@ def _tune(
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**6)
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-        callback = StoreCallback(store, cells, stop, show, launch.budget.seconds)
-        trainable = tune.with_parameters(
-            VAETrial,
+        callback = StoreCallback(store, source, stop, show, launch.budget)
+        bound = tune.with_parameters(
+            trainable,
             evaluation=asdict(evaluation),
             shelf=_shelf(store.path),
             dataset_sha256=open_study(store.path).identity["dataset"],
@@ -108,9 +117,9 @@ def _tune(
             checkpoint_seconds=GPU_CHECKPOINT_SECONDS if "gpu" in resources else 0.0,
         )
         tuner = tune.Tuner(
-            tune.with_resources(trainable, resources),
+            tune.with_resources(bound, resources),
             tune_config=tune.TuneConfig(
-                search_alg=PlanSearcher(pending, stop),
+                search_alg=SourceSearcher(source, stop),
                 num_samples=-1,
                 max_concurrent_trials=slots,
                 reuse_actors=True,
@@ -126,17 +135,52 @@ def _tune(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
         )
-        show(f"{len(pending)} trials to train, {slots} at a time; Ray's own output: {store.path}/logs/ray.txt")
+        show(f"training, {slots} trials at a time; Ray's own output: {store.path}/logs/ray.txt")
         with _signals(stop, show) as received:
             try:
                 tuner.fit()
             except Interrupted:
                 show("stopped at once; the same command continues from the last checkpoints")
-        show(str(callback.snapshot(0.0)))
+        show(str(callback.snapshot(None)))
         return 128 + received[0] if received else DONE
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def calibrate(config: TrialConfig, launch: Launch) -> Speed:
+    """How fast a trial trains on the kind of node that will train it, with as many others beside it as planned.
+
+    Raises:
+        InputError: No such node is there now, or it cannot train the trial.
+    """
+    with tempfile.TemporaryDirectory() as folder, _quiet(Path(folder)):
+        try:
+            _start_ray(launch)
+            resources, slots = _resources(launch)
+            task = _updates_per_second.options(num_cpus=resources["cpu"], num_gpus=resources.get("gpu", 0))
+            have = ray.cluster_resources()
+            room = int(have.get("GPU", 0) / resources["gpu"]) if "gpu" in resources else int(have.get("CPU", 0))
+            tasks = [task.remote(asdict(config), CALIBRATION_SECONDS) for _ in range(min(slots, room))]
+            if not tasks:
+                raise InputError("no node of that kind has joined the cluster yet")
+            done = ray.get(tasks, timeout=CALIBRATION_TIMEOUT)
+        except GetTimeoutError:
+            raise InputError(f"no node has answered within {CALIBRATION_TIMEOUT:.0f} s") from None
+        except RayTaskError as error:
+            raise InputError(str(error.cause)) from None
+        finally:
+            ray.shutdown()
+    kind = "a GPU" if "gpu" in resources else "a core"
+    beside = f", {len(done)} at a time" if len(done) > 1 else ""
+    return Speed.calibrated(sum(done) / len(done), f"{kind} of a node that would train{beside}")
+
+
+@ray.remote(max_retries=0)
+def _updates_per_second(config: dict[str, Any], seconds: float) -> float:
+    from trainables.speed import updates_per_second  # torch, in the worker alone
+
+    return updates_per_second(from_dict(TrialConfig, config), seconds)
 
 
 def _start_ray(launch: Launch) -> None:
@@ -179,7 +223,7 @@ def _shelf(store: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _signals(stop: GracefulStop, show: Callable[[str], None]) -> Iterator[list[int]]:
+def _signals(stop: SourceStopper, show: Callable[[str], None]) -> Iterator[list[int]]:
     """Ctrl-C and SIGTERM end every trial at its next report; the second one ends the study at once."""
     received: list[int] = []
 
@@ -214,7 +258,8 @@ def _quiet(folder: Path) -> Iterator[Callable[[str], None]]:
         os.dup2(chatter.fileno(), 2)
 
     def show(line: str) -> None:
-        os.write(terminal, f"{line}\n".encode())
+        with contextlib.suppress(OSError):  # a terminal that has been closed costs the study nothing
+            os.write(terminal, f"{line}\n".encode())
         with (folder / "progress.txt").open("a") as progress:
             progress.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 

@@ -1,7 +1,7 @@
 """What is left to train, and its price in time and disk: pure functions."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from trainables.config import Evaluation, InputError, TrialConfig, check_range
@@ -21,8 +21,9 @@ START_SECONDS = 20.0
 STORED_BYTES, CHECKPOINT_BYTES = 3_500_000, 6_100_000
 """Of a finished trial (weights, codes, sheets) and of a checkpoint with its optimiser, latents = 10."""
 
-FINAL = ("finished", "diverged", "stopped")
-"""Statuses that are results: such a trial is never run again."""
+FINAL = ("finished", "diverged", "stopped", "dropped")
+"""Statuses that are results: such a trial is never run again. One is stopped, or dropped before it began, with its
+setting."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,25 @@ class Speed:
 
     Attributes:
         steps_per_second: None where nobody knows.
-        measured: In this store, or assumed.
+        source: Who says so.
+        trust: How many times longer or shorter it may take, by what such prices have turned out to be.
+        of_batch: Images an update to which it applies; None for the trials' own.
     """
 
     steps_per_second: float | None
-    measured: bool = False
+    source: str = "an assumed speed, measured once trials run"
+    trust: float = 1.5
+    of_batch: int | None = 64
+
+    @classmethod
+    def measured(cls, steps_per_second: float) -> "Speed":
+        """As earlier trials of the store ran."""
+        return cls(steps_per_second, "a speed measured in this store", trust=1.2, of_batch=None)
+
+    @classmethod
+    def calibrated(cls, steps_per_second: float, where: str) -> "Speed":
+        """As a few seconds of training have just run."""
+        return cls(steps_per_second, f"a speed measured just now on {where}", trust=1.3, of_batch=None)
 
 
 @dataclass(frozen=True)
@@ -52,12 +67,10 @@ class Price:
     """Of the first trial to end, as long as the others keep it company."""
 
     def __str__(self) -> str:
-        source = (
-            "a speed measured in this store" if self.speed.measured else "an assumed speed, measured once trials run"
-        )
         time = "a time unknown until trials have run"
         if self.seconds is not None:
-            time = f"about {duration(self.seconds)} ({source})"
+            between = span(self.seconds / self.speed.trust, self.seconds * self.speed.trust)
+            time = f"about {duration(self.seconds)} ({between}; {self.speed.source})"
         return f"{self.trials} trials, {self.steps:,} updates, {time}, {self.disk_bytes / 1e6:,.0f} MB of disk"
 
 
@@ -105,6 +118,10 @@ class Budget:
                 "--max-hours or --max-cost, or shorten the trials"
             )
 
+    def so_far(self, seconds: float) -> str:
+        """`, 1.25 so far`: what so many seconds have cost; nothing where no price was given."""
+        return "" if self.price_per_hour is None else f", {seconds / 3600 * self.price_per_hour:.2f} so far"
+
     def cost(self, seconds: float) -> str:
         """`, 1.25 at 3 an hour`: the price of so many seconds; nothing where none was given."""
         if self.price_per_hour is None:
@@ -112,20 +129,22 @@ class Budget:
         return f", {seconds / 3600 * self.price_per_hour:.2f} at {self.price_per_hour:g} an hour"
 
 
-def to_run(cells: Iterable[TrialConfig], status: Mapping[str, str], retry_failed: bool = False) -> list[TrialConfig]:
-    """The cells without a result, interrupted ones first.
+def to_run(
+    planned: Mapping[str, TrialConfig], status: Mapping[str, str], retry_failed: bool = False
+) -> dict[str, TrialConfig]:
+    """The planned trials without a result, by key, interrupted ones first.
 
     Args:
-        cells: All trials of the plan.
+        planned: All trials, by key.
         status: Of each key that was ever started.
         retry_failed: Whether failed trials are tried again.
     """
     settled = FINAL if retry_failed else (*FINAL, "failed")
-    left = [config for config in cells if status.get(config.key()) not in settled]
-    return sorted(left, key=lambda config: config.key() not in status)  # stable: the plan's order within
+    left = [key for key in planned if status.get(key) not in settled]
+    return {key: planned[key] for key in sorted(left, key=lambda key: key not in status)}  # stable within
 
 
-def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, speed: Speed) -> Price:
+def price(configs: Collection[TrialConfig], evaluation: Evaluation, slots: int, speed: Speed) -> Price:
     """Time and disk of training `configs`, `slots` at a time.
 
     Args:
@@ -141,7 +160,8 @@ def price(configs: list[TrialConfig], evaluation: Evaluation, slots: int, speed:
         reports = config.steps / evaluation.report_every
         scoring = full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
         scoring += reports * min(evaluation.report_rows, evaluation.probe_rows) / 1000 * STEPS_PER_1K_REPORT
-        cost += config.steps + scoring / size if speed.measured else config.steps * size + scoring
+        own = config.batch_size / (speed.of_batch or config.batch_size)
+        cost += config.steps * own + scoring / size * own
     rate = speed.steps_per_second
     busy = min(slots, len(configs)) or 1
     return Price(
@@ -159,6 +179,14 @@ def report_sparingly(evaluation: Evaluation, slots: int, steps_per_second: float
     rows_per_second = slots * steps_per_second / evaluation.report_every
     factor = max(1, -int(-rows_per_second // MAX_ROWS_PER_SECOND))
     return dataclasses.replace(evaluation, report_every=evaluation.report_every * factor)
+
+
+def span(low: float, high: float) -> str:
+    """`10 to 12 min`, or `12 min` where both ends are said alike."""
+    first, last = duration(low), duration(high)
+    if first == last:
+        return first
+    return f"{first.split()[0] if first.split()[1] == last.split()[1] else first} to {last}"
 
 
 def duration(seconds: float) -> str:

@@ -1,20 +1,28 @@
-"""A snapshot of a study and the line that shows it: the same for a terminal, a log file, `--status` and a notebook.
+"""A snapshot of a study and the lines that show it: the same for a terminal, a log file, `--status` and a notebook.
 
 >>> from study.progress import progress
 >>> print(progress("results/capacity_grid-laptop"))  # doctest: +SKIP
 """
 
+import math
 import statistics
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from study.config import StudyConfig
 from study.lock import has_driver
-from study.plan import duration
-from study.searches import cells
+from study.plan import span
+from study.searches import planned
 from study.store import Study, open_study
+from trainables.config import READ_BY, TrialConfig, written
+
+RECENT_ROWS = 20
+"""Reports that say how fast a study goes now; all of them say how fast it has gone."""
 
 
 @dataclass(frozen=True)
@@ -26,27 +34,93 @@ class Snapshot:
     """Trials by status; those never started are missing here."""
     steps_done: int
     steps_total: int
-    steps_per_second: float
-    """Of the whole study; 0 where nothing has been measured."""
+    rates: tuple[float, ...]
+    """Updates a second of the whole study, so far and lately; empty or 0 where nothing has been measured."""
+    cost: str = ""
+    """What this run has cost so far; empty where nobody has said what an hour costs."""
+    front: Sequence[str] = ()
+    """The settings that no other beats so far, best reconstruction first."""
+    target: str = "mig_calibrated"
 
     @property
-    def eta_seconds(self) -> float | None:
-        """Seconds until the last trial ends, at the present rate; None where unknown or done."""
-        left = self.steps_total - self.steps_done
-        return left / self.steps_per_second if left > 0 and self.steps_per_second > 0 else None
+    def steps_per_second(self) -> float:
+        """So far; 0 where nothing has been measured."""
+        return self.rates[0] if self.rates else 0.0
+
+    @property
+    def eta_seconds(self) -> tuple[float, float] | None:
+        """Seconds until the last trial ends, at the faster and the slower of the rates; None where unknown or done."""
+        left, rates = self.steps_total - self.steps_done, [rate for rate in self.rates if rate > 0]
+        return (left / max(rates), left / min(rates)) if left > 0 and rates else None
 
     def __str__(self) -> str:
-        shown = ["finished", "running", "interrupted", "diverged", "failed", "stopped"]
+        shown = ["finished", "running", "interrupted", "diverged", "failed", "stopped", "dropped"]
         always = ("finished", "running", "diverged", "failed")
         words = [f"{name} {self.counts.get(name, 0)}" for name in shown if self.counts.get(name) or name in always]
         waiting = self.total - sum(self.counts.values())
         eta = self.eta_seconds
-        return (
+        line = (
             f"{self.total} trials: {', '.join(words)}, waiting {waiting} | "
             f"{self.steps_done / max(1, self.steps_total):4.0%} of {self.steps_total:,} updates"
             + (f", {self.steps_per_second:.1f}/s" if self.steps_per_second else "")
-            + (f", {duration(eta)} left" if eta is not None else "")
+            + (f", {span(*eta)} left" if eta is not None else "")
+            + self.cost
         )
+        if not self.front:
+            return line
+        return "\n".join([line, f"front so far (recon, {self.target}):", *(f"  {point}" for point in self.front)])
+
+
+class Front:
+    """The settings that have finished trials, and which of them no other beats on both targets.
+
+    Args:
+        target: The score, more is better; the other is `recon`, nats per image, less is better.
+    """
+
+    def __init__(self, target: str = "mig_calibrated") -> None:
+        self.target = target
+        self._points: dict[str, tuple[TrialConfig, list[tuple[float, float]]]] = {}
+
+    def add(self, config: TrialConfig, row: Mapping[str, float]) -> None:
+        """Take a finished trial; one without a finite value of both targets counts for nothing."""
+        recon, score = row.get("recon", math.nan), row.get(self.target, math.nan)
+        if isinstance(score, int | float) and math.isfinite(score) and math.isfinite(recon):
+            self._points.setdefault(config.setting(), (config, []))[1].append((recon, score))
+
+    def lines(self) -> list[str]:
+        """`112.0  0.201  gamma 100, capacity_max 10, ramp_steps 3000 (2 seeds)`, best reconstruction first."""
+        entries = list(self._points.values())
+        means = [
+            (statistics.fmean(r for r, _ in points), statistics.fmean(s for _, s in points)) for _, points in entries
+        ]
+        lines = []
+        for place in pareto(means):
+            config, points = entries[place]
+            seeds = f"{len(points)} seed{'s' * (len(points) > 1)}"
+            lines.append(f"{means[place][0]:.1f}  {means[place][1]:.3f}  {named(config)} ({seeds})")
+        return lines
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """The places of the points that no other beats on both targets, best reconstruction first; equal ones all stay.
+
+    Args:
+        points: (recon, less is better; score, more is better) of each setting.
+    """
+    best, kept = -math.inf, []
+    for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1])):
+        if points[place][1] > best or (kept and points[place] == points[kept[-1]]):
+            best = points[place][1]
+            kept.append(place)
+    return kept
+
+
+def named(config: TrialConfig) -> str:
+    """`beta 4`, `gamma 100, capacity_max 10, ramp_steps 3000`: what an objective reads that is not at its default."""
+    names = READ_BY.get(config.family, ())
+    shown = [name for name in names if name != "capacity_start" or config.capacity_start != TrialConfig.capacity_start]
+    return ", ".join(f"{name} {written(getattr(config, name))}" for name in shown) or config.objective
 
 
 def progress(store: Path | str) -> Snapshot:
@@ -56,22 +130,36 @@ def progress(store: Path | str) -> Snapshot:
         StoreError: The folder holds no study.
     """
     study = open_study(store)
-    plans = [StudyConfig.from_json(entry["study"]) for entry in study.plan]
-    targets = {config.key(): config.steps for plan in plans for config in cells(plan)}
+    plans, started = [StudyConfig.from_json(entry["study"]) for entry in study.plan], study.configs()
+    targets = {key: config.steps for plan in plans for key, config in planned(plan, started).items()}
     status = study.status()
-    if not has_driver(study.path):
+    driven = has_driver(study.path)
+    if not driven:
         status = {key: "interrupted" if state == "running" else state for key, state in status.items()}
     running = sum(state == "running" for state in status.values())
-    return snapshot(targets, status, study.steps(), _pace(study) * running)
+    front = Front(plans[-1].adaptive.target if plans and plans[-1].adaptive else "mig_calibrated")
+    for key, row in study.last_rows().items():
+        front.add(started[key], row)
+    rates = tuple(pace * running for pace in _paces(study.rows()))
+    return snapshot(targets, status, study.steps(), rates, _cost(study) if driven else "", front)
 
 
-def _pace(study: Study) -> float:
-    """Updates a second of one trial with its reports; 0 without any."""
-    rows = study.rows()
+def _paces(rows: pd.DataFrame) -> list[float]:
+    """Updates a second of one trial with its reports, over all of them and over the last; empty without any."""
     if rows.empty:
-        return 0.0
-    seconds = sum(rows["seconds"].tolist())
-    return sum(study.steps().values()) / seconds if seconds > 0 else 0.0
+        return []
+    rows = rows.sort_values(by=["key", "step"])
+    rows["trained"] = rows["step"] - rows.groupby("key")["step"].shift(fill_value=0)
+    pairs = rows.sort_values(by="time")[["trained", "seconds"]].to_numpy(dtype=float)
+    sums = [part.sum(axis=0) for part in (pairs, pairs[-RECENT_ROWS:])]
+    return [float(trained / seconds) for trained, seconds in sums if seconds > 0]
+
+
+def _cost(study: Study) -> str:
+    run = study.provenance[-1] if study.provenance else {}
+    if not run.get("price_per_hour"):
+        return ""
+    return f", {(time.time() - run['began']) / 3600 * run['price_per_hour']:.2f} so far"
 
 
 def measured_speed(study: Study) -> float | None:
@@ -85,7 +173,9 @@ def snapshot(
     targets: Mapping[str, int],
     status: Mapping[str, str],
     steps: Mapping[str, int],
-    steps_per_second: float,
+    rates: tuple[float, ...] = (),
+    cost: str = "",
+    front: Front | None = None,
 ) -> Snapshot:
     """Count a study's trials and updates.
 
@@ -93,9 +183,11 @@ def snapshot(
         targets: Updates that each planned trial takes.
         status: Of each trial that was ever started.
         steps: Completed updates of each trial that has reported.
-        steps_per_second: Of the whole study.
+        rates: As `Snapshot.rates`.
+        cost: As `Snapshot.cost`.
+        front: Of the finished trials.
     """
-    ended = ("finished", "diverged", "failed", "stopped")  # whatever they did not train is not ahead of us
+    ended = ("finished", "diverged", "failed", "stopped", "dropped")  # what they did not train is not ahead of us
     done = {
         key: target if status.get(key) in ended else min(steps.get(key, 0), target) for key, target in targets.items()
     }
@@ -104,5 +196,8 @@ def snapshot(
         counts=Counter(status[key] for key in targets if key in status),
         steps_done=sum(done.values()),
         steps_total=sum(targets.values()),
-        steps_per_second=steps_per_second,
+        rates=rates,
+        cost=cost,
+        front=front.lines() if front else (),
+        target=front.target if front else "mig_calibrated",
     )

@@ -1,6 +1,7 @@
 """The protocols: how long, how large and how often every trial of a study runs, and the values that searches visit."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainables.config import Evaluation, TrialConfig
@@ -26,6 +27,10 @@ class Protocol:
     ramp_ladder: tuple[int, ...]
     """Of the search over gamma and ramp length, at `middle_capacity`."""
     middle_capacity: float
+    ranges: Mapping[str, tuple[float, float]]
+    """Of the adaptive search, by field."""
+    settings: int
+    """That the adaptive search tries."""
 
 
 LAPTOP = Protocol(
@@ -42,6 +47,8 @@ LAPTOP = Protocol(
     gamma_ladder=(10.0, 100.0, 1000.0),
     ramp_ladder=(1000, 3000),
     middle_capacity=10.0,
+    ranges={"beta": (0.5, 16.0), "gamma": (10.0, 1000.0), "capacity_max": (3.0, 15.0), "ramp_steps": (500, 3000)},
+    settings=8,
 )
 
 PAPER = Protocol(
@@ -56,6 +63,8 @@ PAPER = Protocol(
     gamma_ladder=(30.0, 100.0, 300.0, 1000.0, 3000.0),
     ramp_ladder=(1, 25_000, 50_000, 100_000),
     middle_capacity=25.0,
+    ranges={"beta": (0.5, 64.0), "gamma": (30.0, 3000.0), "capacity_max": (5.0, 50.0), "ramp_steps": (1000, 150_000)},
+    settings=100,
 )
 
 PROTOCOLS = {protocol.name: protocol for protocol in (LAPTOP, PAPER)}

@@ -89,14 +89,14 @@ class Study:
         return frame if len(frame) else pd.DataFrame(columns=pd.Index(["key", "attempt", "time", "kind", "detail"]))
 
     def configs(self) -> dict[str, TrialConfig]:
-        """The config of every trial that was ever started."""
+        """The config of every trial that was ever started, or dropped before that."""
         events = self.events()
-        started = zip(events["key"], events["kind"], events["detail"], strict=True)
-        details = {key: detail for key, kind, detail in started if kind == "started"}
+        told = zip(events["key"], events["kind"], events["detail"], strict=True)
+        details = {key: detail for key, kind, detail in told if kind in ("started", "dropped")}
         return {key: from_dict(TrialConfig, json.loads(detail)) for key, detail in details.items()}
 
     def status(self) -> dict[str, str]:
-        """Of every trial that was ever started: finished, diverged, failed, stopped, interrupted or running.
+        """Of every trial known: finished, diverged, failed, stopped, dropped, interrupted or running.
 
         A finished trial that has lost its last row, its arrays or its weights counts as interrupted.
         """
@@ -147,6 +147,14 @@ class Study:
             remedy = f"give one of {', '.join(same)}" if same else _near(key, known) if known else "train some first"
             raise StoreError(f"store {self.path} has no trial {key!r}; {remedy}")
         return Trial(self, same[0])
+
+    def last_rows(self) -> dict[str, dict[str, Any]]:
+        """The last full row of every finished trial, with its config, by key."""
+        trials = self.trials()
+        if trials.empty:
+            return {}
+        finished = trials.query("status == 'finished'")
+        return {row["key"]: {str(name): value for name, value in row.items()} for row in finished.to_dict("records")}
 
     def arrays(self, key: str) -> dict[str, np.ndarray]:
         """The arrays of a finished trial.

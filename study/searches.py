@@ -1,17 +1,22 @@
-"""The named searches: one table, name -> search. A search turns a protocol into the settings to train."""
+"""The named searches: one table, name -> search. A search turns a protocol into the trials of a study."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from study.config import Axes, StudyConfig
+from study.pilot import PilotSearch
 from study.protocols import PROTOCOLS, Protocol, published
+from study.source import Grid, Source
+from study.store import Study
+from study.tradeoff import TradeoffSearch
 from trainables.config import ConfigError, TrialConfig, check_choice, is_own
 
 
 @dataclass(frozen=True)
-class Search:
+class GridSearch:
     """A complete grid: the product of the axes of each of its families.
 
     Attributes:
@@ -23,6 +28,43 @@ class Search:
     purpose: str
     families: Callable[[Protocol], list[Axes]]
     changed: Callable[[Protocol], Protocol] = lambda protocol: protocol
+
+    def identity(self, study: StudyConfig, protocol: Protocol) -> dict[str, Any]:
+        """Nothing: a grid may grow in every direction."""
+        return {}
+
+    def planned(
+        self, study: StudyConfig, protocol: Protocol, started: Mapping[str, TrialConfig]
+    ) -> dict[str, TrialConfig]:
+        """All cells by key, without duplicates: all settings with the first seed, then with the second, ...
+
+        One's own objective is a family of its own, whose axes are what is pinned.
+
+        Raises:
+            ConfigError: The search has no family of a pinned objective, or a cell cannot be run.
+        """
+        families = self.families(protocol)
+        if "objective" in study.pinned:
+            wanted = {TrialConfig(objective=name).family for name in study.pinned["objective"]}
+            families = [axes for axes in families if TrialConfig(objective=axes["objective"][0]).family in wanted]
+            families += [{"objective": (name,)} for name in study.pinned["objective"] if is_own(name)]
+            if not families:
+                raise ConfigError(
+                    f"search {study.search} has no family of objective={study.pinned['objective'][0]}; "
+                    "choose another search or objective"
+                )
+        by_key: dict[str, TrialConfig] = {}
+        for seed in study.seeds_of(protocol):
+            for axes in families:
+                for config in _product(protocol.trial, axes | _pinned(study, axes) | {"seed": (seed,)}):
+                    by_key.setdefault(config.key(), config)
+        return by_key
+
+    def source(
+        self, study: StudyConfig, protocol: Protocol, store: Study, retry_failed: bool, limit: int | None
+    ) -> Source:
+        """The cells that the store has no result of."""
+        return Grid(self.planned(study, protocol, {}), store.status(), retry_failed, limit)
 
 
 def _beta(protocol: Protocol) -> Axes:
@@ -47,17 +89,19 @@ def _gamma_ramp(protocol: Protocol) -> Axes:
     }
 
 
-SEARCHES = {
-    "capacity_grid": Search(
+SEARCHES: dict[str, GridSearch | TradeoffSearch | PilotSearch] = {
+    "capacity_grid": GridSearch(
         "C_max x gamma x ramp length, against the fixed-beta family",
         families=lambda protocol: [_capacity(protocol), _beta(protocol)],
     ),
-    "beta_grid": Search("the fixed-beta family alone", families=lambda protocol: [_beta(protocol)]),
-    "gamma_ramp": Search(
+    "beta_grid": GridSearch("the fixed-beta family alone", families=lambda protocol: [_beta(protocol)]),
+    "gamma_ramp": GridSearch(
         "gamma x ramp length at one C_max: where does KL follow C, and do the nats carry information?",
         families=lambda protocol: [_gamma_ramp(protocol)],
     ),
-    "benchmark": Search(
+    "tradeoff": TradeoffSearch("Optuna over both families, by two targets averaged over replicates"),
+    "pilot": PilotSearch("advice for a new dataset: which C_max, and which gamma?"),
+    "benchmark": GridSearch(
         "the published reference grid of both families (on a laptop shortened: a smoke run)",
         families=lambda protocol: [_capacity(protocol), _beta(protocol)],
         changed=published,
@@ -75,36 +119,29 @@ def protocol_of(study: StudyConfig) -> Protocol:
     return SEARCHES[study.search].changed(PROTOCOLS[study.protocol])
 
 
-def seeds_of(study: StudyConfig) -> tuple[int, ...]:
-    """The seeds that each setting is trained with."""
-    return study.pinned.get("seed") or tuple(range(study.seeds or protocol_of(study).seeds))
+def identity_of(study: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
+    """What a store must hold for this study to go on in it: an adaptive search cannot change its mind half-way."""
+    protocol = protocol_of(study)
+    return study.identity(dataset_sha256) | SEARCHES[study.search].identity(study, protocol)
 
 
-def cells(study: StudyConfig) -> list[TrialConfig]:
-    """Every trial of a study, without duplicates: all settings with the first seed, then with the second, ...
+def planned(study: StudyConfig, started: Mapping[str, TrialConfig] | None = None) -> dict[str, TrialConfig]:
+    """Every trial of a study by key, stand-ins for those that an adaptive search has yet to choose included.
 
-    One's own objective is a family of its own, whose axes are what is pinned.
+    Args:
+        study: Of any search.
+        started: The trials that its store has, by key.
 
     Raises:
-        ConfigError: The search is unknown, has no family of a pinned objective, or a cell cannot be run.
+        ConfigError: The search is unknown, or a trial cannot be run.
     """
     protocol = protocol_of(study)
-    families = SEARCHES[study.search].families(protocol)
-    if "objective" in study.pinned:
-        wanted = {TrialConfig(objective=name).family for name in study.pinned["objective"]}
-        families = [axes for axes in families if TrialConfig(objective=axes["objective"][0]).family in wanted]
-        families += [{"objective": (name,)} for name in study.pinned["objective"] if is_own(name)]
-        if not families:
-            raise ConfigError(
-                f"search {study.search} has no family of objective={study.pinned['objective'][0]}; "
-                "choose another search or objective"
-            )
-    by_key: dict[str, TrialConfig] = {}
-    for seed in seeds_of(study):
-        for axes in families:
-            for config in _product(protocol.trial, axes | _pinned(study, axes) | {"seed": (seed,)}):
-                by_key.setdefault(config.key(), config)
-    return list(by_key.values())
+    return SEARCHES[study.search].planned(study, protocol, started or {})
+
+
+def source_of(study: StudyConfig, store: Study, retry_failed: bool, limit: int | None) -> Source:
+    """What a run trains now, at most `limit` trials."""
+    return SEARCHES[study.search].source(study, protocol_of(study), store, retry_failed, limit)
 
 
 def _pinned(study: StudyConfig, axes: Axes) -> Axes:

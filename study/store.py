@@ -98,9 +98,10 @@ class Store:
         self.tick()
 
     def add_event(self, key: str, attempt: int, kind: str, detail: str = "") -> None:
-        """Store what happened to a trial: started, retried, failed, diverged, stopped, interrupted or finished.
+        """Store what happened to a trial.
 
-        The detail of `started` is the trial's config as JSON.
+        Its kind is started, retried, failed, diverged, stopped, dropped, interrupted or finished. The
+        detail of `started` and `dropped` is the trial's config as JSON.
         """
         self.flush()
         event = {"key": key, "attempt": attempt, "time": time.time(), "kind": kind, "detail": detail}

@@ -1,10 +1,21 @@
 """What the benchmarks compare is what they say; how fast it is, is no test's business."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 
 from benchmarks.cpu_trainer import plain_model, trial
 from trainables.model import Doubling, build
+
+ROOT = Path(__file__).parents[1]
+MOST_KB = 150
+"""A trial of the first 500, what is allocated only once included. Tune kept 150 kB a trial while rows stayed in it."""
 
 
 def test_the_plain_model_is_ours_in_the_librarys_own_layers() -> None:
@@ -18,3 +29,16 @@ def test_the_plain_model_is_ours_in_the_librarys_own_layers() -> None:
     with torch.no_grad():
         torch.testing.assert_close(plain.decode(codes), ours.decode(codes), rtol=1e-4, atol=1e-4)  # type: ignore[operator]
     assert all(output.is_contiguous() for output in features)  # channels first throughout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_drivers_memory_grows_by_no_more_than_its_trials_are_worth() -> None:
+    command = [sys.executable, "benchmarks/driver_scale.py", "--trials", "500", "--slots", "2"]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"500 trials, .* memory grows by (-?[\d.]+) kB a trial", done.stdout)
+    assert found, done.stdout
+    assert float(found[1]) < MOST_KB

@@ -20,7 +20,14 @@ PACKAGES = ("analysis", "study", "trainables")
 MAY_IMPORT = {
     "trainables": ("trainables",),
     "study": ("study", "trainables"),
-    "analysis": ("analysis", "study.store", "study.progress", "trainables.config", "trainables.metrics"),
+    "analysis": (
+        "analysis",
+        "study.store",
+        "study.progress",
+        "study.futility",
+        "trainables.config",
+        "trainables.metrics",
+    ),
 }
 LOADS_RAY = {"study.adapters", "study.launch", "trainables.trial"}
 LOADS_TORCH = {
@@ -29,6 +36,7 @@ LOADS_TORCH = {
     "trainables.model",
     "trainables.objectives",
     "trainables.randomness",
+    "trainables.speed",
     "trainables.trainer",
 }
 # Inside functions only, so that the driver, which imports it too, does without torch's memory and start-up.

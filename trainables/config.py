@@ -20,6 +20,8 @@ MODELS = ("burgess2018-a1",)
 INITS = ("he", "pytorch")
 PRECISIONS = ("fp32", "bf16")
 UINT32 = 2**32
+READ_BY = {"beta": ("beta",), "capacity": ("gamma", "capacity_max", "capacity_start", "ramp_steps")}
+"""Fields that only one of our families reads."""
 IMAGE_SIDE = 64
 """Pixels on each side of the images that the network takes (Burgess et al. 2018, A.1)."""
 
@@ -132,8 +134,7 @@ class TrialConfig:
             return self
         if self.objective == "capacity":
             return dataclasses.replace(self, beta=default.beta)
-        unread = ("gamma", "capacity_max", "capacity_start", "ramp_steps")
-        same = {name: getattr(default, name) for name in unread}
+        same = {name: getattr(default, name) for name in READ_BY["capacity"]}
         beta = 1.0 if self.objective == "vae" else self.beta
         return dataclasses.replace(self, objective="beta_vae", beta=beta, **same)
 
@@ -268,6 +269,11 @@ def near(word: str, choices: tuple[str, ...] | list[str]) -> str:
 def kind_name(kinds: Any) -> str:
     """`int`, `float`, `int | None`: an annotation as a person reads it."""
     return kinds.__name__ if isinstance(kinds, type) else str(kinds)
+
+
+def written(value: object) -> str:
+    """A config value as it is printed: `100` for 100.0, nothing for None."""
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def field_names(kind: type[TrialConfig] | type[Evaluation]) -> list[str]:

@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from study.config import StudyConfig
-from study.searches import cells
+from study.searches import planned
 from study.store import Store
 from trainables.config import TrialConfig
 
@@ -110,8 +110,7 @@ def write_study(path: Path, outcome: Outcome, study: StudyConfig | None = None, 
     provenance["dataset"] = {"name": "toy", "factors": FACTORS if factors else [], "entropy": 8.0}
     with Store.open(path, study.identity("f" * 64), provenance) as store:
         store.extend_plan({"study": study.to_json(), "trials": 12})
-        for config in cells(study):
-            key = config.key()
+        for key, config in planned(study).items():
             store.add_event(key, 1, "started", json.dumps(dataclasses.asdict(config)))
             for step in REPORTS[:-1]:
                 store.add_row(key, 1, report_row(config, step))

@@ -123,9 +123,14 @@ def test_a_lost_trial_cannot_be_looked_at(fake_study: Path) -> None:
 
 def test_lost_trials_are_those_of_the_fixture() -> None:
     study = dataclasses.replace(StudyConfig(), pinned={"beta": (16.0,), "capacity_max": (18.0,), "gamma": (100.0,)})
-    from study.searches import cells
+    from study.searches import planned
 
-    assert sorted(two_lost(config) for config in cells(study)) == ["diverged", "failed", "finished", "finished"]
+    assert sorted(two_lost(config) for config in planned(study).values()) == [
+        "diverged",
+        "failed",
+        "finished",
+        "finished",
+    ]
 
 
 def test_a_score_missing_in_the_row_and_in_a_later_file_is_one_missing_score() -> None:

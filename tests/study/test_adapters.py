@@ -8,7 +8,9 @@ import pytest
 import ray
 from ray.tune.search import Searcher
 
-from study.adapters import GracefulStop, PlanSearcher, Shelf, StoreCallback
+from study.adapters import Shelf, SourceSearcher, SourceStopper, StoreCallback
+from study.plan import Budget
+from study.source import Grid, Source
 from study.store import Store, open_study
 from trainables.config import TrialConfig
 from trainables.trial import ARRAYS, DIVERGED, LOG, ROW, STATE
@@ -37,9 +39,50 @@ def store(tmp_path: Path):
         yield store
 
 
-def callback(store: Store) -> tuple[StoreCallback, list[str]]:
+def grid() -> Grid:
+    return Grid({config.key(): config for config in CONFIGS}, {})
+
+
+def callback(store: Store, source: Source | None = None, **options: Any) -> tuple[StoreCallback, list[str]]:
     shown: list[str] = []
-    return StoreCallback(store, CONFIGS, GracefulStop(), shown.append), shown
+    source = source or grid()
+    return StoreCallback(store, source, SourceStopper(source), shown.append, **options), shown
+
+
+class Judge(Source):
+    """A source that gives up the first trial at its second report, and drops the second trial with it."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+        self.dropped: list[TrialConfig] = []
+        self.is_waiting = True
+
+    @property
+    def has_more(self) -> bool:
+        return True
+
+    @property
+    def waiting(self) -> bool:
+        return self.is_waiting
+
+    def next(self) -> TrialConfig | None:
+        return None
+
+    def planned(self) -> dict[str, TrialConfig]:
+        return {config.key(): config for config in CONFIGS}
+
+    def gives_up(self, config: TrialConfig, row: Any) -> str:
+        if config == CONFIGS[0] and row["step"] == 2:
+            self.dropped = [CONFIGS[1]]
+            return "hopeless"
+        return ""
+
+    def ended(self, config: TrialConfig, status: str, row: Any) -> None:
+        self.heard.append((config.key(), status))
+
+    def take_dropped(self) -> list[TrialConfig]:
+        dropped, self.dropped = self.dropped, []
+        return dropped
 
 
 def row(step: int, full: bool = False) -> dict[str, Any]:
@@ -47,15 +90,25 @@ def row(step: int, full: bool = False) -> dict[str, Any]:
 
 
 def test_the_searcher_hands_out_each_config_once_in_order() -> None:
-    searcher = PlanSearcher(CONFIGS, GracefulStop())
+    source = grid()
+    searcher = SourceSearcher(source, SourceStopper(source))
     suggested = [searcher.suggest(str(i)) for i in range(3)]
     assert [TrialConfig(**s["trial"]) for s in suggested[:2]] == CONFIGS
     assert suggested[2] == Searcher.FINISHED
 
 
+def test_the_searcher_waits_while_its_source_does() -> None:
+    source = Judge()
+    searcher = SourceSearcher(source, SourceStopper(source))
+    assert searcher.suggest("a") is None
+    source.is_waiting = False
+    assert searcher.suggest("a") == Searcher.FINISHED
+
+
 def test_a_stopping_study_starts_nothing_and_ends_when_nothing_runs() -> None:
-    stop = GracefulStop()
-    searcher = PlanSearcher(CONFIGS, stop)
+    source = grid()
+    stop = SourceStopper(source)
+    searcher = SourceSearcher(source, stop)
     assert not stop("a", {})
     stop.running.add("a")
     stop.asked = True
@@ -64,6 +117,50 @@ def test_a_stopping_study_starts_nothing_and_ends_when_nothing_runs() -> None:
     assert not stop.stop_all()
     stop.running.discard("a")
     assert stop.stop_all()
+
+
+def test_a_trial_that_its_source_gives_up_is_stopped_with_the_reason_and_its_setting_is_dropped(store: Store) -> None:
+    source = Judge()
+    watch, _ = callback(store, source)
+    trial, key = tune_trial(CONFIGS[0]), CONFIGS[0].key()
+    watch.on_trial_start(0, [], trial)
+    for step, stops in ((1, False), (2, True)):
+        result = {ROW: row(step), LOG: "", "config": trial.config}
+        assert watch.stop("id", result) is stops  # Tune asks the stopper first, and then tells the callback
+        watch.on_trial_result(0, [], trial, result)
+    watch.on_trial_complete(0, [], trial)
+    study = open_study(store.path)
+    assert study.status() == {key: "stopped", CONFIGS[1].key(): "dropped"}
+    assert study.events().query("kind == 'stopped'")["detail"].tolist() == ["hopeless"]
+    assert study.configs() == {config.key(): config for config in CONFIGS}
+    assert study.steps() == {key: 2}
+
+
+def test_a_source_hears_how_its_trials_end(store: Store, error_file: Path) -> None:
+    source = Judge()
+    watch, _ = callback(store, source)
+    for seed, end in ((0, {ROW: row(4, True), STATE: b"w", ARRAYS: {"mean": np.ones(3)}, LOG: ""}),
+                      (1, {ROW: {}, LOG: "", DIVERGED: 3})):  # fmt: skip
+        trial = tune_trial(CONFIGS[seed], error_file)
+        watch.on_trial_start(0, [], trial)
+        watch.on_trial_result(0, [], trial, end)
+        watch.on_trial_complete(0, [], trial)
+    failing = tune_trial(dataclasses.replace(CONFIGS[0], seed=7), error_file)
+    watch.on_trial_error(0, [], failing)
+    keys = [CONFIGS[0].key(), CONFIGS[1].key(), dataclasses.replace(CONFIGS[0], seed=7).key()]
+    assert source.heard == list(zip(keys, ["finished", "diverged", "failed"], strict=True))
+
+
+def test_the_front_and_the_money_are_shown_and_the_front_once(store: Store) -> None:
+    watch, _ = callback(store, budget=Budget(price_per_hour=7200.0))
+    trial = tune_trial(CONFIGS[0])
+    watch.on_trial_start(0, [], trial)
+    last = row(4, True) | {"mig_calibrated": 0.25}
+    watch.on_trial_result(0, [], trial, {ROW: last, STATE: b"w", ARRAYS: {"mean": np.ones(3)}, LOG: ""})
+    now = str(watch.snapshot(watch.began + 10.0))
+    assert ", 20.00 so far" in now
+    assert "front so far (recon, mig_calibrated):\n  1.0  0.250  beta 1 (1 seed)" in now
+    assert "front" not in str(watch.snapshot(watch.began + 11.0))
 
 
 def test_a_report_is_stored_and_taken_out_of_tunes_copy(store: Store) -> None:
@@ -130,11 +227,16 @@ def test_the_rate_counts_what_this_driver_has_trained(store: Store) -> None:
     diverging = tune_trial(CONFIGS[0])
     watch.on_trial_start(0, [], diverging)
     watch.on_trial_result(0, [], diverging, {ROW: {}, LOG: "", DIVERGED: 3})
-    assert watch.snapshot(10.0).steps_per_second == 0
+    assert watch.snapshot(watch.began + 5.0).steps_per_second == 0
     other = tune_trial(CONFIGS[1])
     watch.on_trial_start(0, [], other)
     watch.on_trial_result(0, [], other, {ROW: row(2), LOG: ""})
-    assert watch.snapshot(10.0).steps_per_second == 0.2
+    assert watch.snapshot(watch.began + 10.0).rates == pytest.approx((0.2, 0.2))
+    watch.on_trial_result(0, [], other, {ROW: row(4), LOG: ""})
+    late = [watch.snapshot(watch.began + 20.0 + later) for later in range(9)]
+    assert late[0].rates == pytest.approx((4 / 20, 4 / 20))
+    assert late[8].rates == pytest.approx((4 / 28, 0.0))  # the first marks are forgotten: nothing lately
+    assert watch.snapshot(None).rates == ()
 
 
 def test_the_shelf_gives_what_the_store_holds(store: Store, local_ray: None) -> None:

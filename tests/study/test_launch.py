@@ -7,9 +7,11 @@ import pytest
 import ray
 import yaml
 
-from study import launch, run
-from study.adapters import GracefulStop
+from study import launch
+from study.adapters import SourceStopper
 from study.config import Launch
+from study.flags import parser
+from study.source import Grid
 from trainables.config import InputError
 
 
@@ -50,13 +52,13 @@ def test_the_flags_of_cluster_yaml_use_every_machine_that_may_join() -> None:
     text = (root / "cluster.yaml").read_text()
     command = re.search(r"python study/run.py (--search .*)", text)
     assert command
-    flags = run.parser().parse_args(command[1].split())
+    flags = parser().parse_args(command[1].split())
     workers = yaml.safe_load(text)["max_workers"]
     assert flags.concurrency >= flags.trials_per_gpu * workers
 
 
 def test_the_first_signal_asks_and_the_second_stops() -> None:
-    stop, shown = GracefulStop(), []
+    stop, shown = SourceStopper(Grid({}, {})), []
     before = signal.getsignal(signal.SIGTERM)
     with launch._signals(stop, shown.append) as received:
         os.kill(os.getpid(), signal.SIGTERM)

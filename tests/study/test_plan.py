@@ -8,13 +8,14 @@ from study import plan
 from trainables.config import Evaluation, InputError, TrialConfig
 
 CONFIGS = [TrialConfig(seed=seed, steps=1700, ramp_steps=1200) for seed in range(6)]
-STATUSES = ["finished", "diverged", "stopped", "failed", "interrupted", "running", None]
+PLANNED = {config.key(): config for config in CONFIGS}
+STATUSES = ["finished", "diverged", "stopped", "dropped", "failed", "interrupted", "running", None]
 
 
 @given(status=st.lists(st.sampled_from(STATUSES), min_size=6, max_size=6), retry=st.booleans())
 def test_to_run_is_the_plan_minus_the_results_interrupted_first(status: list, retry: bool) -> None:
     known = {c.key(): s for c, s in zip(CONFIGS, status, strict=True) if s}
-    left = plan.to_run(CONFIGS, known, retry_failed=retry)
+    left = list(plan.to_run(PLANNED, known, retry_failed=retry).values())
     wanted = {"interrupted", "running", None} | ({"failed"} if retry else set())
     assert {c.seed for c in left} == {c.seed for c, s in zip(CONFIGS, status, strict=True) if s in wanted}
     started = [c.key() in known for c in left]
@@ -28,7 +29,7 @@ def test_price_of_nothing_is_nearly_nothing() -> None:
 
 
 def test_price_halves_with_two_slots_and_says_where_its_speed_comes_from() -> None:
-    one = plan.price(CONFIGS, Evaluation(), slots=1, speed=plan.Speed(10.0, measured=True))
+    one = plan.price(CONFIGS, Evaluation(), slots=1, speed=plan.Speed.measured(10.0))
     two = plan.price(CONFIGS, Evaluation(), slots=2, speed=plan.Speed(10.0))
     assert one.seconds is not None
     assert two.seconds is not None
@@ -43,7 +44,7 @@ def test_price_halves_with_two_slots_and_says_where_its_speed_comes_from() -> No
 def test_a_measured_speed_is_of_the_studys_own_batches() -> None:
     small = [dataclasses.replace(config, batch_size=4) for config in CONFIGS]
     unscored = Evaluation(report_rows=2, probe_rows=2)
-    prices = [plan.price(some, unscored, 2, plan.Speed(10.0, measured=True)) for some in (CONFIGS, small)]
+    prices = [plan.price(some, unscored, 2, plan.Speed.measured(10.0)) for some in (CONFIGS, small)]
     assert prices[0].seconds == pytest.approx(prices[1].seconds, rel=0.01)
     assumed = [plan.price(some, Evaluation(), 2, plan.Speed(10.0)).seconds for some in (CONFIGS, small)]
     assert (assumed[0] or 0) > 2 * (assumed[1] or 0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from study.config import StudyConfig
 from study.lock import has_driver
 from study.progress import progress, snapshot
-from study.searches import cells
+from study.searches import planned
 from study.store import StoreError
 from tests.study.stores import open_store, row, start
 
@@ -15,21 +15,21 @@ TARGETS = {"a": 100, "b": 100, "c": 200}
 
 
 def test_counts_rate_and_eta() -> None:
-    now = snapshot(TARGETS, {"a": "finished", "b": "running"}, {"a": 100, "b": 40}, steps_per_second=10.0)
-    assert (now.steps_done, now.steps_total, now.eta_seconds) == (140, 400, 26.0)
+    now = snapshot(TARGETS, {"a": "finished", "b": "running"}, {"a": 100, "b": 40}, rates=(10.0,))
+    assert (now.steps_done, now.steps_total, now.eta_seconds) == (140, 400, (26.0, 26.0))
     assert str(now) == (
         "3 trials: finished 1, running 1, diverged 0, failed 0, waiting 1 |  35% of 400 updates, 10.0/s, 26 s left"
     )
 
 
 def test_a_diverged_trial_leaves_nothing_to_train() -> None:
-    now = snapshot(TARGETS, {"a": "diverged", "b": "failed", "c": "finished"}, {"a": 3}, 5.0)
+    now = snapshot(TARGETS, {"a": "diverged", "b": "failed", "c": "finished"}, {"a": 3}, (5.0,))
     assert now.eta_seconds is None
     assert now.steps_done == now.steps_total
 
 
 def test_without_a_rate_there_is_no_eta() -> None:
-    assert snapshot(TARGETS, {}, {}, 0.0).eta_seconds is None
+    assert snapshot(TARGETS, {}, {}, (0.0,)).eta_seconds is None
 
 
 @given(
@@ -37,14 +37,14 @@ def test_without_a_rate_there_is_no_eta() -> None:
     steps=st.dictionaries(st.sampled_from("abcz"), st.integers(0, 500)),
 )
 def test_progress_never_leaves_its_bounds(status: dict, steps: dict) -> None:
-    now = snapshot(TARGETS, status, steps, 1.0)
+    now = snapshot(TARGETS, status, steps, (1.0,))
     assert 0 <= now.steps_done <= now.steps_total == 400
     assert sum(now.counts.values()) <= now.total == 3
 
 
 def test_a_study_tells_its_progress_by_its_store_and_whether_a_driver_lives(tmp_path: Path) -> None:
     study = StudyConfig(pinned={"objective": ("beta_vae",), "steps": (100,)}, seeds=1)
-    plan = cells(study)
+    plan = list(planned(study).values())
     with open_store(tmp_path / "s") as store:
         store.extend_plan({"study": study.to_json(), "trials": len(plan)})
         key = start(store, plan[0])

@@ -12,7 +12,7 @@ import ray
 
 from study import run
 from study.config import StudyConfig
-from study.searches import SEARCHES, cells
+from study.searches import SEARCHES, planned
 from study.store import compare, open_study
 from tests.study.commandline import TRIALS, Command
 from trainables.data.layout import write_dataset
@@ -26,6 +26,12 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
     return errors[0]
+
+
+@pytest.fixture(autouse=True)
+def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dry runs inside the test's process must not start a second Ray; one in a process of its own is real."""
+    monkeypatch.setattr(run, "calibrated", lambda config, where: None)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +66,29 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--dry-run", "--set", "model=examples.dense_vae:DenseVEA"], "has no 'DenseVEA'; did you mean DenseVAE"),
         (["--set", "objective=examples.free_bits"], "unknown objective 'examples.free_bits'"),
         (["--trials-per-gpu", "8"], "--trials-per-gpu=8 on a machine without an NVIDIA GPU"),
+        (["--sampler", "tpe"], "--sampler belongs to --search tradeoff; leave it out of capacity_grid"),
+        (["--stop-futile"], "--stop-futile belongs to --search tradeoff"),
+        (["--set", "gamma=10:100"], "search capacity_grid takes values, not the range gamma=10:100; list them, or use"),
+        (["--search", "tradeoff", "--set", "gamma=100:10"], "gamma=100:10 is an empty range"),
+        (["--search", "tradeoff", "--set", "gamma=1:10", "--set", "gamma=5"], "gamma has a range and is pinned to 5"),
+        (
+            ["--search", "tradeoff", "--set", "objective=beta_vae", "--set", "gamma=1:9"],
+            "no objective of beta_vae reads",
+        ),
+        (["--search", "tradeoff", "--set", "objective=vae"], "nothing is left to search: every setting is pinned"),
+        (
+            ["--search", "tradeoff", "--set", "steps=1000"],
+            "ramp_steps=3000 exceeds steps=1000; lower it or raise steps",
+        ),
+        (["--search", "tradeoff", "--target", "migg"], "unknown target 'migg'; did you mean mig"),
+        (["--search", "tradeoff", "--sampler", "tpee"], "unknown sampler 'tpee'; did you mean tpe?"),
+        (["--search", "tradeoff", "--settings", "0"], "settings=0 is outside"),
+        (["--search", "tradeoff", "--max-trials", "1"], "--max-trials=1 admits no setting: each is judged on 2"),
+        (
+            ["--search", "pilot", "--set", "beta=2"],
+            "beta=2: the pilot finds C_max and gamma at one value of everything",
+        ),
+        (["--search", "pilot", "--set", "ramp_steps=10,20"], "ramp_steps=10,...: the pilot finds C_max and gamma"),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -319,7 +348,7 @@ def test_a_running_cluster_is_used_and_left_running(
 def test_a_trial_that_raises_every_time_fails_alone_and_is_retried_on_demand(command: Command) -> None:
     command.run("--max-trials", "1")
     study = open_study(command.store)
-    victim = next(config.key() for config in cells(StudyConfig.from_json(study.plan[-1]["study"]))[1:])
+    victim = list(planned(StudyConfig.from_json(study.plan[-1]["study"])))[1]
     (command.store / "checkpoints" / victim).write_bytes(b"no checkpoint")
     code, output = command.run()
     status = open_study(command.store).status()

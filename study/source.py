@@ -1,0 +1,99 @@
+"""What a run trains, one trial after another: all that Tune's searcher, stopper and callback know of a search."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from study.plan import to_run
+from trainables.config import TrialConfig
+
+Row = Mapping[str, Any]
+
+
+class Source(ABC):
+    """Hands out trials, and hears how each ends; without Ray.
+
+    Attributes:
+        target: The score that is weighed against reconstruction; more is better.
+    """
+
+    target = "mig_calibrated"
+
+    @property
+    @abstractmethod
+    def has_more(self) -> bool:
+        """Whether there is anything to do."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is nothing to hand out now but may be once a running trial has ended."""
+        return False
+
+    @abstractmethod
+    def next(self) -> TrialConfig | None:
+        """The next trial to begin, or None."""
+
+    @abstractmethod
+    def planned(self) -> dict[str, TrialConfig]:
+        """Every trial, by key; one that nobody has chosen yet under a name of its own."""
+
+    def gives_up(self, config: TrialConfig, row: Row) -> str:
+        """Why a trial that has just reported is to end here; empty where it goes on."""
+        return ""
+
+    def ended(self, config: TrialConfig, status: str, row: Row) -> None:  # noqa: B027
+        """A trial has a result.
+
+        Args:
+            config: Of the trial.
+            status: finished, diverged or failed.
+            row: Its last metrics row; empty but for finished ones.
+        """
+
+    def take_dropped(self) -> list[TrialConfig]:
+        """Trials that will never begin, since their setting has been given up; each is returned once."""
+        return []
+
+    def closing(self) -> list[str]:
+        """What is to be said at the end beside the report, a line each."""
+        return []
+
+
+class Grid(Source):
+    """The cells of a complete grid that have no result yet.
+
+    Args:
+        cells: All, by key.
+        status: Of each that was ever started.
+        retry_failed: Whether failed ones are tried again.
+        limit: At most so many now.
+    """
+
+    def __init__(
+        self,
+        cells: Mapping[str, TrialConfig],
+        status: Mapping[str, str],
+        retry_failed: bool = False,
+        limit: int | None = None,
+    ) -> None:
+        self.cells = dict(cells)
+        self.left = list(reversed(list(to_run(cells, status, retry_failed).values())[:limit]))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a cell is left."""
+        return bool(self.left)
+
+    def next(self) -> TrialConfig | None:
+        """The next cell."""
+        return self.left.pop() if self.left else None
+
+    def planned(self) -> dict[str, TrialConfig]:
+        """The grid."""
+        return self.cells
+
+
+def with_stand_ins(known: Mapping[str, TrialConfig], total: int, like: TrialConfig) -> dict[str, TrialConfig]:
+    """The known trials, and as many stand-ins as are missing of `total`, each as long as `like`."""
+    missing = range(len(known), max(total, len(known)))
+    return {**known, **{f"to be chosen, trial {number}": like for number in missing}}
