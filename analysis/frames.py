@@ -1,6 +1,7 @@
 """Store -> tidy frames; no torch, no ray."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,8 @@ class Frames:
 
     @property
     def finished(self) -> pd.DataFrame:
-        """Those that tables and figures average: trials that reached their last update, of settings not given up."""
-        return counting(self.trials) if len(self.trials) else self.trials
+        """The trials that reached their last update: the only ones that tables and figures average."""
+        return self.trials.query("status == 'finished'") if len(self.trials) else self.trials
 
     def trial(self, key: str) -> dict[str, Any]:
         """One trial's row of `trials`."""
@@ -58,12 +59,6 @@ class Frames:
     def reports(self, key: str) -> pd.DataFrame:
         """One trial's rows, by step."""
         return self.rows.query("key == @key").sort_values(by="step")
-
-
-def counting(trials: pd.DataFrame) -> pd.DataFrame:
-    """The finished trials of settings that were not given up: an adaptive search gives them up whole."""
-    given_up = trials.query("status in ['stopped', 'dropped']")["setting"].tolist()  # noqa: F841 (read by the query)
-    return trials.query("status == 'finished' and setting not in @given_up")
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -78,7 +73,19 @@ def load(path: Path | str) -> Frames:
         StoreError: The folder holds no study, or a file of later scores cannot be read.
     """
     study = open_study(path)
-    return Frames(study, _with_later(study.trials(), read_scores(study.path)), study.rows())
+    trials = study.trials()
+    if study.identity.get("search") == "tradeoff" and len(trials):
+        trials = _judged_whole(trials, len(study.identity["seeds"]))
+    return Frames(study, _with_later(trials, read_scores(study.path)), study.rows())
+
+
+def _judged_whole(trials: pd.DataFrame, replicates: int) -> pd.DataFrame:
+    """An adaptive search judges settings whole: finished trials of one that lacks a replicate become `set aside`."""
+    pairs = list(zip(trials["setting"], trials["status"], strict=True))
+    finished = Counter(setting for setting, status in pairs if status == "finished")
+    lacking = {setting for setting, count in finished.items() if count < replicates}
+    aside = [status == "finished" and setting in lacking for setting, status in pairs]
+    return trials.assign(status=trials["status"].mask(pd.Series(aside, index=trials.index), "set aside"))
 
 
 def _with_later(trials: pd.DataFrame, later: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

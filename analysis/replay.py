@@ -13,8 +13,8 @@ import numpy as np
 
 from analysis.frames import Frames, load, records
 from study.futility import Futility
-from study.progress import named, pareto
-from trainables.config import InputError, TrialConfig
+from study.progress import named, pareto, searched
+from trainables.config import InputError, TrialConfig, check_choice
 
 DRAWS = 1000
 ALLOWED = 0.95
@@ -59,7 +59,10 @@ class Replay:
 
     def __str__(self) -> str:
         if not self.given_up and self.harmless == 1:
-            return f"None of {self.settings} settings was ever futile: this study says nothing for or against the rule."
+            return (
+                f"No setting of {self.settings} was ever futile (only capacity trials have a ramp to be so in): this "
+                "study says nothing for or against the rule."
+            )
         share = self.saved / self.steps
         names = f" ({'; '.join(self.given_up)})" if self.given_up else ""
         front = (
@@ -99,11 +102,12 @@ def replay(frames: Frames, score: str = "mig_calibrated", draws: int = DRAWS, se
         drawn = [rng.integers(len(settings[name][1]), size=len(settings[name][1])).tolist() for name in names]
         stopped, best = _judged(settings, drawn)
         harmless += not stopped & best
+    fields = searched([config for config, _ in settings.values()])
     steps = {name: sum(replicate.steps for replicate in replicates) for name, (_, replicates) in settings.items()}
     return Replay(
         settings=len(settings),
-        given_up=[named(settings[name][0]) for name in names if name in given_up],
-        on_front=[named(settings[name][0]) for name in names if name in given_up & front],
+        given_up=[named(settings[name][0], fields) for name in names if name in given_up],
+        on_front=[named(settings[name][0], fields) for name in names if name in given_up & front],
         harmless=harmless / draws,
         draws=draws,
         seeds=min(len(replicates) for _, replicates in settings.values()),
@@ -121,6 +125,8 @@ def _settings(frames: Frames, score: str) -> Settings:
     trials = frames.trials
     if len(trials) and {"stopped", "dropped"} & set(trials["status"]):
         raise InputError("trials of this study were stopped early: the curves are cut; replay one that stopped nothing")
+    if len(frames.finished) and score not in trials:
+        check_choice("score", score, [str(name) for name in trials if str(name).endswith("_calibrated")])
     found: Settings = {}
     lost, configs = set(), frames.study.configs()
     for trial in records(trials):

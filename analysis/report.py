@@ -23,7 +23,7 @@ from trainables.config import InputError
 
 
 def main(words: list[str]) -> int:
-    """Print the table and what can be said, and write the page; 0 done, 2 bad input."""
+    """Print the table and what can be said, and write the page; 0 done, 2 bad input, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("store", type=Path, help="the folder of a study")
     parser.add_argument("--trials", nargs="+", default=[], metavar="KEY", help="the trials whose pictures to show")
@@ -45,6 +45,8 @@ def main(words: list[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except OSError as error:
         print(f"error: the report cannot be written ({error}); free {arguments.store / 'report'}", file=sys.stderr)
         return 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.frames import counting, reads, varied_fields
+from analysis.frames import reads, varied_fields
 from analysis.statistics import Estimate, over_seeds
 from study.progress import pareto
 from trainables.config import written
@@ -56,7 +56,7 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
     found = []
     for setting, group in trials.groupby("setting", sort=False):
         first = group.iloc[0]
-        finished = counting(group)
+        finished = group[group["status"] == "finished"]
         found.append(
             Setting(
                 id=str(setting),

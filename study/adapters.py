@@ -98,7 +98,7 @@ class StoreCallback(Callback):
         study = open_study(store.path)
         self.attempts, self.status = study.attempts(), study.status()
         self.steps = study.steps()
-        self.front = Front(source.target)
+        self.front = Front(source.target, source.replicates)
         self.shown_front: Sequence[str] = ()
         self.began, self.shown = time.monotonic(), 0.0
         self.marks = deque([(self.began, sum(self.steps.values()))], maxlen=RECENT_MARKS)

@@ -14,7 +14,7 @@ def serve(store: Path, port: int | None = None) -> int:
     """Serve the journal to this machine alone, also while a driver is writing it, until Ctrl-C.
 
     Raises:
-        InputError: There is no journal, the port is taken, or optuna-dashboard is not installed.
+        InputError: There is no journal or it cannot be read, the port is taken, or optuna-dashboard is not installed.
     """
     port = PORT if port is None else port
     check_range("--port", port, 1, 65_535)
@@ -29,10 +29,11 @@ def serve(store: Path, port: int | None = None) -> int:
             probe.bind((HOST, port))
         except OSError as error:
             raise InputError(f"port {port} cannot be used ({error.strerror}); give another --port") from None
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
     from optuna_dashboard import run_server
 
+    from study.journal import read_journal
+
+    storage = read_journal(journal)
     print(f"the dashboard of {store}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-    run_server(JournalStorage(JournalFileBackend(str(journal.absolute()))), host=HOST, port=port)
+    run_server(storage, host=HOST, port=port)
     return 0

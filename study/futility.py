@@ -4,7 +4,7 @@ A capacity ramp looks bad until C arrives, so no trial is compared with another 
 follows C and says nothing of the image seldom begins to: the audit sees it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trainables.config import TrialConfig
@@ -35,6 +35,11 @@ class Futility:
             if count >= REPORTS:
                 self._futile.add(key)
         return key in self._futile
+
+    def see_all(self, config: TrialConfig, rows: Iterable[Mapping[str, Any]]) -> None:
+        """The reports of an earlier run, in order."""
+        for row in rows:
+            self.see(config, row)
 
     def is_futile(self, key: str) -> bool:
         """Whether a trial was futile at any report."""

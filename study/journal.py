@@ -34,22 +34,31 @@ def open_journal(path: Path, identity: Mapping[str, Any], target: str) -> BaseSt
         StoreError: The journal is of another study, or cannot be read.
     """
     optuna.logging.set_verbosity(logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     ours = json.dumps(identity, sort_keys=True)
-    path = path.absolute()  # Optuna's lock is a link to it, which a relative one would leave dangling
-    try:
-        _cut_half_line(path)
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        names = [known.study_name for known in storage.get_all_studies()]
-        wanted = {"study_name": NAME, "storage": storage, "directions": ["minimize", "maximize"]}
-        study = optuna.create_study(**wanted, load_if_exists=True) if names in ([], [NAME]) else None
-    except Exception as error:  # a foreign file makes Optuna raise anything, assertions too
-        raise StoreError(f"{path} cannot be read as an Optuna journal ({error}); move it away, or restore it") from None
+    _cut_half_line(path)
+    storage = read_journal(path)
+    names = [known.study_name for known in storage.get_all_studies()]
+    wanted = {"study_name": NAME, "storage": storage, "directions": ["minimize", "maximize"]}
+    study = optuna.create_study(**wanted, load_if_exists=True) if names in ([], [NAME]) else None
     if study is None or study.user_attrs.get("identity", None if study.get_trials(deepcopy=False) else ours) != ours:
         raise StoreError(f"{path} is of another study; move it away, or use another --store")
     study.set_user_attr("identity", ours)
-    study.set_metric_names(["recon", target])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names(["recon", target])
     return storage
+
+
+def read_journal(path: Path) -> BaseStorage:
+    """The Optuna storage of a journal; its file is made where there is none.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        return JournalStorage(JournalFileBackend(str(path.absolute())))  # its lock is a link, which may not dangle
+    except Exception as error:  # a foreign file makes Optuna raise anything, assertions too
+        raise StoreError(f"{path} cannot be read as an Optuna journal ({error}); move it away, or restore it") from None
 
 
 def make_sampler(name: str, seed: int, number: int) -> BaseSampler:

@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import GetTimeoutError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.adapters import Shelf, SourceSearcher, SourceStopper, StoreCallback
@@ -52,7 +52,7 @@ def run(store: Store, source: Source, evaluation: Evaluation, launch: Launch) ->
         0 done, 1 trials have failed or the report has, 3 trials are left over, 130 or 143 stopped by a signal.
 
     Raises:
-        InputError: There is no Ray at the address, or it has nothing that a trial could run on.
+        InputError: Ray does not start, or is not at the address, or has nothing that a trial could run on.
     """
     if code := train(store, source, evaluation, launch):
         return code
@@ -80,7 +80,8 @@ def train(
             if source.has_more:
                 code = _tune(store, source, evaluation, launch, trainable, show)
                 seconds = time.monotonic() - began
-                took = f"{duration(seconds)}{launch.budget.cost(seconds)}"
+                left = to_run(source.planned(), open_study(store.path).status())
+                took = f"{duration(seconds)}{launch.budget.cost(seconds)}{', and trials are left' * bool(left)}"
                 show(f"predicted: {store.record_actual(took)}; took {took}")
             for line in source.closing():
                 show(line)
@@ -169,6 +170,8 @@ def calibrate(config: TrialConfig, launch: Launch) -> Speed:
             raise InputError(f"no node has answered within {CALIBRATION_TIMEOUT:.0f} s") from None
         except RayTaskError as error:
             raise InputError(str(error.cause)) from None
+        except RayError as error:  # the worker or its node has died
+            raise InputError(str(error).splitlines()[0]) from None
         finally:
             ray.shutdown()
     kind = "a GPU" if "gpu" in resources else "a core"
@@ -188,7 +191,11 @@ def _start_ray(launch: Launch) -> None:
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a trial's relative paths are the driver's
     if not launch.address:
         cores = launch.concurrency or launch.cores
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
+        try:
+            ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
+        except Exception as error:  # Ray's own class for a node that did not come up in time is Exception itself
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"Ray did not start on this machine ({reason}); the same command tries again") from error
         return
     try:
         ray.init(address=launch.address, log_to_driver=False)

@@ -18,7 +18,7 @@ from trainables.config import ConfigError, TrialConfig, written
 
 LOW_BETA = 1.0
 TRACKING_NATS = 1.0
-"""|KL - C|, averaged over the ramp, of a gamma that is high enough."""
+"""Of a gamma that is high enough, the mean of KL - C over the ramp is closer to 0: the audit's own measure."""
 INFORMATIVE_SHARE = 0.8
 """info_sum / KL of nats that say something."""
 RECONSTRUCTS = 0.9
@@ -40,17 +40,15 @@ class PilotSearch:
         return protocol
 
     def identity(self, study: StudyConfig, protocol: Protocol) -> dict[str, Any]:
-        """The replicates: the first step's mean over them decides the second step's C_max."""
-        return {"seeds": list(study.seeds_of(protocol))}
+        """All but the ladder's gammas, which may grow: the first step's mean decides the second step's C_max."""
+        low, _ = steps_of(study, protocol)
+        return {"seeds": list(study.seeds_of(protocol)), "base": low.setting()}
 
-    def planned(
-        self, study: StudyConfig, protocol: Protocol, started: Mapping[str, TrialConfig]
-    ) -> dict[str, TrialConfig]:
-        """The first step, the second as far as it has started, and stand-ins."""
-        first, ladder = steps_of(study, protocol)
-        seeds = study.seeds_of(protocol)
-        known = {config.key(): config for config in replicated(first, seeds)} | dict(started)
-        return with_stand_ins(known, len(seeds) * (1 + len(ladder)), ladder[0])
+    def planned(self, study: StudyConfig, protocol: Protocol, store: Study | None) -> dict[str, TrialConfig]:
+        """Both steps; the second as stand-ins until the first has ended."""
+        if store:
+            return self.source(study, protocol, store, False, None).planned()
+        return Pilot(*steps_of(study, protocol), study.seeds_of(protocol), {}, {}).planned()
 
     def source(
         self, study: StudyConfig, protocol: Protocol, store: Study, retry_failed: bool, limit: int | None
@@ -120,7 +118,7 @@ class Pilot(Source):
         total = len(self.seeds) * (1 + len(self.ladder))
         if self._has_ended([config.key() for config in self.first]) and self.capacity_max is None:
             total = 0  # there is no second step
-        return with_stand_ins(self._known(), total, self.ladder[0])
+        return with_stand_ins(self._known(), total, self.ladder)
 
     @property
     def capacity_max(self) -> float | None:
@@ -199,8 +197,8 @@ def steps_of(study: StudyConfig, protocol: Protocol) -> tuple[TrialConfig, list[
     for name, values in pinned.items():
         if name in searched or len(values) > 1:
             raise ConfigError(
-                f"{name}={written(values[0])}{',...' * (len(values) > 1)}: the pilot finds C_max and gamma at one "
-                "value of everything else; leave it out, or give one value"
+                f"{name}={written(values[0])}{',...' * (len(values) > 1)}: the pilot chooses objective, beta and C_max "
+                "itself, and takes one value of everything else but gamma"
             )
     fixed = {name: values[0] for name, values in pinned.items()}
     gammas = sorted(study.pinned.get("gamma", protocol.gamma_ladder))

@@ -4,6 +4,7 @@
 >>> print(progress("results/capacity_grid-laptop"))  # doctest: +SKIP
 """
 
+import dataclasses
 import math
 import statistics
 import time
@@ -17,9 +18,9 @@ import pandas as pd
 from study.config import StudyConfig
 from study.lock import has_driver
 from study.plan import span
-from study.searches import planned
+from study.searches import planned, protocol_of
 from study.store import Study, open_study
-from trainables.config import READ_BY, TrialConfig, written
+from trainables.config import READ_BY, SEED_FIELDS, TrialConfig, written
 
 RECENT_ROWS = 20
 """Reports that say how fast a study goes now; all of them say how fast it has gone."""
@@ -76,10 +77,11 @@ class Front:
 
     Args:
         target: The score, more is better; the other is `recon`, nats per image, less is better.
+        replicates: Finished seeds without which a setting counts for nothing.
     """
 
-    def __init__(self, target: str = "mig_calibrated") -> None:
-        self.target = target
+    def __init__(self, target: str = "mig_calibrated", replicates: int = 1) -> None:
+        self.target, self.replicates = target, replicates
         self._points: dict[str, tuple[TrialConfig, list[tuple[float, float]]]] = {}
 
     def add(self, config: TrialConfig, row: Mapping[str, float]) -> None:
@@ -90,7 +92,8 @@ class Front:
 
     def lines(self) -> list[str]:
         """`112.0  0.201  gamma 100, capacity_max 10, ramp_steps 3000 (2 seeds)`, best reconstruction first."""
-        entries = list(self._points.values())
+        entries = [entry for entry in self._points.values() if len(entry[1]) >= self.replicates]
+        names = searched([config for config, _ in self._points.values()])
         means = [
             (statistics.fmean(r for r, _ in points), statistics.fmean(s for _, s in points)) for _, points in entries
         ]
@@ -98,7 +101,7 @@ class Front:
         for place in pareto(means):
             config, points = entries[place]
             seeds = f"{len(points)} seed{'s' * (len(points) > 1)}"
-            lines.append(f"{means[place][0]:.1f}  {means[place][1]:.3f}  {named(config)} ({seeds})")
+            lines.append(f"{means[place][0]:.1f}  {means[place][1]:.3f}  {named(config, names)} ({seeds})")
         return lines
 
 
@@ -116,10 +119,19 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def named(config: TrialConfig) -> str:
-    """`beta 4`, `gamma 100, capacity_max 10, ramp_steps 3000`: what an objective reads that is not at its default."""
-    names = READ_BY.get(config.family, ())
-    shown = [name for name in names if name != "capacity_start" or config.capacity_start != TrialConfig.capacity_start]
+def searched(configs: Sequence[TrialConfig]) -> list[str]:
+    """The fields in which settings differ, or that the objective of one of them reads alone."""
+    own = [name for config in configs for name in READ_BY.get(config.family, ())]
+    own = [name for name in own if name != "capacity_start" or any(config.capacity_start for config in configs)]
+    every = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in ("objective", *SEED_FIELDS)]
+    varied = [name for name in every if len({str(getattr(config, name)) for config in configs}) > 1]
+    return list(dict.fromkeys([*own, *varied]))
+
+
+def named(config: TrialConfig, names: Sequence[str]) -> str:
+    """`beta 4`, `gamma 100, capacity_max 10, ramp_steps 3000`: those of `names` that the objective reads."""
+    others = {field for family, fields in READ_BY.items() if family != config.family for field in fields}
+    shown = [name for name in names if config.family not in READ_BY or name not in others]
     return ", ".join(f"{name} {written(getattr(config, name))}" for name in shown) or config.objective
 
 
@@ -131,13 +143,14 @@ def progress(store: Path | str) -> Snapshot:
     """
     study = open_study(store)
     plans, started = [StudyConfig.from_json(entry["study"]) for entry in study.plan], study.configs()
-    targets = {key: config.steps for plan in plans for key, config in planned(plan, started).items()}
+    targets = {key: config.steps for plan in plans for key, config in planned(plan, study).items()}
     status = study.status()
     driven = has_driver(study.path)
     if not driven:
         status = {key: "interrupted" if state == "running" else state for key, state in status.items()}
     running = sum(state == "running" for state in status.values())
-    front = Front(plans[-1].adaptive.target if plans and plans[-1].adaptive else "mig_calibrated")
+    adaptive = plans[-1].adaptive if plans else None
+    front = Front(adaptive.target, len(plans[-1].seeds_of(protocol_of(plans[-1])))) if adaptive else Front()
     for key, row in study.last_rows().items():
         front.add(started[key], row)
     rates = tuple(pace * running for pace in _paces(study.rows()))

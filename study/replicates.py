@@ -1,15 +1,16 @@
 """Optuna, asked once per setting and told the mean of its replicates; without Ray.
 
 A search over two targets suggests a setting, R seeds of it are trained, and the vector of their means is the answer.
-Stock Tune and Optuna cannot do this: `Repeater` takes one metric. The journal is Optuna's own, and optuna-dashboard
-opens it as it is.
+Stock Tune and Optuna cannot do this: `Repeater` takes one metric.
+
+The store knows how each trial has ended, the journal what was asked and told. Either may be a step ahead of the other
+when a driver is killed; a new one derives everything from both.
 """
 
 import dataclasses
 import math
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from study.futility import Futility
 from study.journal import NAME, make_sampler
 from study.plan import FINAL
 from study.source import Row, Source, with_stand_ins
-from study.space import Space, reads
-from trainables.config import TrialConfig, from_dict, written
+from study.space import Space
+from trainables.config import TrialConfig, from_dict
 
-DUPLICATES = 20
-"""Suggestions in a row that were all made before: the space is exhausted."""
+DUPLICATES = 5
+"""Suggestions in a row that were made before; then an untried setting is drawn at random."""
+DUPLICATE, CUT_SHORT = "duplicate of an earlier setting", "the driver died while it asked"
 
 
 @dataclass(frozen=True)
@@ -33,17 +35,20 @@ class Known:
     """What a store knows of a trial: its status, and its last metrics row if it has finished."""
 
     status: str
-    row: Row = dataclasses.field(default_factory=dict)
+    row: Row = field(default_factory=dict)
 
 
 @dataclass
 class _Setting:
-    """One Optuna trial and the replicates that it stands for."""
+    """One setting, its replicates, and the newest Optuna trial that stands for it."""
 
-    number: int
     configs: list[TrialConfig]
-    verdict: str = ""
-    """Why it is told, once it is; replicates that still run end at their next report."""
+    number: int
+    state: TrialState = TrialState.RUNNING
+    reason: str = ""
+    """Why it was told anything but its means; replicates that still run end at their next report."""
+    waiting: list[TrialConfig] = field(default_factory=list)
+    """Replicates that have not begun in this run."""
 
 
 class Replicates(Source):
@@ -53,7 +58,7 @@ class Replicates(Source):
         journal: As `study.journal.open_journal` gives it.
         space: Where settings are looked for.
         seeds: Of the replicates of each setting.
-        settings: How many to try.
+        settings: How many to try; fewer where the space has fewer.
         target: The score; a column of a finished trial's row.
         sampler: `tpe` or `nsga2`.
         search_seed: Of the sampler; with one trial at a time the search is a function of it.
@@ -79,44 +84,46 @@ class Replicates(Source):
         retry_failed: bool = False,
         limit: int | None = None,
     ) -> None:
-        self.journal, self.space, self.seeds, self.settings, self.target = journal, space, seeds, settings, target
+        self.journal, self.space, self.seeds, self.target = journal, space, seeds, target
         self.study = optuna.load_study(study_name=NAME, storage=journal)
         self._study_id = journal.get_study_id_from_name(NAME)
+        self.settings, self.replicates = int(min(settings, space.size)), len(seeds)
         self.sampler, self.search_seed = sampler, search_seed
         self.futility = Futility() if stop_futile else None
         self.room = math.inf if limit is None else limit
         self.ends = {key: end for key, end in (known or {}).items() if end.status in (*FINAL, "failed")}
-        self.exhausted = False
-        self._queue: deque[TrialConfig] = deque()
-        self._dropped: list[TrialConfig] = []
+        self._settings: dict[str, _Setting] = {}
         self._by_key: dict[str, _Setting] = {}
-        self._known_settings: set[str] = set()
-        self._again: deque[dict[str, Any]] = deque()
-        for trial in self.study.get_trials(deepcopy=False):
-            self._recall(trial, reports or {}, retry_failed)
+        self._dropped: list[TrialConfig] = []
+        for trial in self._trials():
+            self._recall(trial)
+        for setting in self._settings.values():
+            self._take_up(setting, reports or {}, retry_failed)
 
     @property
     def has_more(self) -> bool:
         """Whether a replicate waits, a setting can be asked for, or dropped ones are still to be recorded."""
-        return bool(self._queue or self._dropped) or self._may_ask()
+        return bool(self._dropped) or self._next_setting() is not None or self._may_ask()
 
     def next(self) -> TrialConfig | None:
         """The next replicate; a new setting where none waits and the budget admits one."""
-        if not self._queue and not self._ask():
+        setting = self._next_setting() or self._ask()
+        if setting is None:
             return None
-        if self.room < 1:
-            return None
+        if setting.state == TrialState.FAIL:
+            self._open_again(setting)
         self.room -= 1
-        return self._queue.popleft()
+        return setting.waiting.pop(0)
 
     def gives_up(self, config: TrialConfig, row: Row) -> str:
-        """Why a replicate ends here: its setting is told already, or all its replicates have been futile."""
+        """Why a replicate ends here: its setting is told, or by this report all its replicates have been futile."""
         setting = self._by_key[config.key()]
-        if not setting.verdict and self.futility and self.futility.see(config, row):
-            keys = [replicate.key() for replicate in setting.configs]
-            if all(self.futility.is_futile(key) for key in keys):
-                self._tell(setting, "futile: its nats say nothing of the image", TrialState.PRUNED)
-        return setting.verdict
+        if row.get("done"):
+            return ""  # it has come to its end by itself
+        if setting.state == TrialState.RUNNING and self.futility and self.futility.see(config, row):
+            if all(self.futility.is_futile(replicate.key()) for replicate in setting.configs):
+                self._tell(setting, TrialState.PRUNED, "futile: its nats say nothing of the image")
+        return setting.reason
 
     def ended(self, config: TrialConfig, status: str, row: Row) -> None:
         """Take a replicate's result; the last one's makes the setting's."""
@@ -124,131 +131,138 @@ class Replicates(Source):
         self._judge(self._by_key[config.key()])
 
     def take_dropped(self) -> list[TrialConfig]:
-        """Replicates that never began, of settings that are told."""
+        """Replicates that will not end, of settings that are told."""
         dropped, self._dropped = self._dropped, []
         return dropped
 
     def planned(self) -> dict[str, TrialConfig]:
         """The replicates of all settings so far, and stand-ins for those to come."""
-        known = {config.key(): config for setting in self._by_key.values() for config in setting.configs}
-        total = 0 if self.exhausted else self.settings * len(self.seeds)
-        return with_stand_ins(known, total, self.space.base)
+        known = {config.key(): config for setting in self._settings.values() for config in setting.configs}
+        return with_stand_ins(known, self.settings * len(self.seeds), self.space.typical())
 
     def closing(self) -> list[str]:
-        """The front, and how many settings were told what."""
-        states = [
-            trial.state.name.lower() for trial in self.study.get_trials(deepcopy=False) if "config" in trial.user_attrs
-        ]
+        """How many settings were told what, and the front."""
+        newest = {setting.number for setting in self._settings.values()}
+        states = [trial.state.name.lower() for trial in self._trials() if trial.number in newest]
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-        lines = [f"{len(states)} settings: {counts}; on the front of their means (recon, {self.target}):"]
         best = self.study.best_trials if "complete" in states else []
+        front = f"on the front of their means (recon, {self.target}):" if best else "none has a mean yet"
+        lines = [f"{len(states)} setting{'s' * (len(states) != 1)}: {counts or 'none asked for'}; {front}"]
         for trial in sorted(best, key=lambda trial: trial.values[0]):
             lines.append(f"  {trial.values[0]:.1f}  {trial.values[1]:.3f}  {trial.user_attrs['label']}")
-        if self.exhausted:
-            lines.append("the space has no new setting: widen a range to try more")
+        if self.settings == self.space.size == len(newest):
+            lines.append("the space has no other setting: widen a range to try more")
         return lines
 
-    def _ask(self) -> bool:
-        """Have a new setting's replicates in the queue."""
-        while self._may_ask():
-            config, number = self._suggested()
-            if config is None:
-                self.exhausted = True
-                return False
-            self._open(_Setting(number, self._replicates(config)))
-            if self._queue:  # else the store knows all its replicates, and it is told
-                return True
-        return False
-
-    def _may_ask(self) -> bool:
-        wanted = bool(self._again) or len(self._known_settings) < self.settings
-        return wanted and not self.exhausted and self.room >= len(self.seeds)
-
-    def _suggested(self) -> tuple[TrialConfig | None, int]:
-        """A setting not tried before, under its number."""
-        for _ in range(DUPLICATES):
-            again = bool(self._again)
-            if again:
-                self.study.enqueue_trial(self._again.popleft())
-            self.study.sampler = make_sampler(
-                self.sampler, self.search_seed, len(self.study.get_trials(deepcopy=False))
-            )
-            trial = self.study.ask()
-            config = self.space.suggest(trial)
-            if config.setting() in self._known_settings and not again:
-                self._fail(trial.number, "duplicate of an earlier setting")
-                continue
-            for name, value in (("setting", config.setting()), ("label", label(config, self.space)),
-                                ("config", dataclasses.asdict(config))):  # fmt: skip
-                trial.set_user_attr(name, value)  # `config` last: it says that the others are there
-            return config, trial.number
-        return None, -1
-
-    def _replicates(self, config: TrialConfig) -> list[TrialConfig]:
-        return [dataclasses.replace(config, seed=seed) for seed in self.seeds]
-
-    def _recall(self, trial: FrozenTrial, reports: Mapping[str, Sequence[Row]], retry_failed: bool) -> None:
-        """Take up an Optuna trial of an earlier run."""
+    def _recall(self, trial: FrozenTrial) -> None:
+        """Take note of an Optuna trial of an earlier run; a later one of the same setting replaces it."""
         if "config" not in trial.user_attrs:
             if trial.state == TrialState.RUNNING:
-                self._fail(trial.number, "the driver died while it asked")
+                self._fail(trial.number, CUT_SHORT)
             return
-        reason = trial.user_attrs.get("reason", "")
-        setting = _Setting(trial.number, self._replicates(from_dict(TrialConfig, trial.user_attrs["config"])))
-        if trial.state != TrialState.RUNNING:
-            setting.verdict = reason or "told"
-            self._known_settings.add(setting.configs[0].setting())
-            self._by_key |= {config.key(): setting for config in setting.configs}
-            failed = [config for config in setting.configs if self._status(config) == "failed"]
-            if failed and retry_failed:
-                for config in setting.configs:
-                    if self._status(config) not in ("finished", "diverged"):
-                        self.ends.pop(config.key(), None)
-                self._again.append(trial.params)
-            else:
-                self._dropped += [config for config in setting.configs if not self._status(config)]
-            return
-        if self.futility:
+        config = from_dict(TrialConfig, trial.user_attrs["config"])
+        self._add(_Setting(self._seeded(config), trial.number, trial.state, trial.user_attrs.get("reason", "")))
+
+    def _take_up(self, setting: _Setting, reports: Mapping[str, Sequence[Row]], retry_failed: bool) -> None:
+        """Go on with a setting where the journal and the store have left it."""
+        statuses = [self._status(config) for config in setting.configs]
+        if retry_failed and "failed" in statuses:
             for config in setting.configs:
-                for row in reports.get(config.key(), ()):
-                    self.futility.see(config, row)
-        self._open(setting)
+                if self._status(config) not in ("finished", "diverged"):
+                    self.ends.pop(config.key(), None)
+            setting.waiting = self._without_result(setting)
+        elif setting.state == TrialState.COMPLETE:
+            setting.waiting = self._without_result(setting)  # lost since it was told: made again, as in a grid
+        elif setting.state != TrialState.RUNNING:
+            self._dropped += self._without_result(setting)
+        else:
+            for config in setting.configs:
+                if self._status(config) in ("stopped", "dropped"):  # before it was tried again
+                    self.ends.pop(config.key())
+                if self.futility:
+                    self.futility.see_all(config, reports.get(config.key(), ()))
+            setting.waiting = self._without_result(setting)
+            self._judge(setting)
 
-    def _open(self, setting: _Setting) -> None:
-        self._known_settings.add(setting.configs[0].setting())
-        self._by_key |= {config.key(): setting for config in setting.configs}
-        self._queue += [config for config in setting.configs if not self._status(config)]
-        self._judge(setting)
+    def _next_setting(self) -> _Setting | None:
+        """The first setting with a replicate that may begin; one to be tried again needs room for all of them."""
+        for setting in self._settings.values():
+            needed = len(setting.waiting) if setting.state == TrialState.FAIL else 1
+            if setting.waiting and self.room >= needed:
+                return setting
+        return None
 
-    def _status(self, config: TrialConfig) -> str:
-        end = self.ends.get(config.key())
-        return end.status if end else ""
+    def _may_ask(self) -> bool:
+        return len(self._settings) < self.settings and self.room >= len(self.seeds)
+
+    def _ask(self) -> _Setting | None:
+        """A new setting, all its replicates waiting."""
+        if not self._may_ask():
+            return None
+        for _ in range(DUPLICATES):
+            self.study.sampler = make_sampler(self.sampler, self.search_seed, self._asked())
+            trial = self.study.ask()
+            config = self.space.suggest(trial)
+            if config.setting() not in self._settings:
+                for name, value in self._described(config).items():
+                    trial.set_user_attr(name, value)
+                return self._opened(config, trial.number)
+            self._fail(trial.number, DUPLICATE)
+        draw = np.random.default_rng((self.search_seed, self._asked()))
+        config, params, distributions = self.space.untried(self._settings, draw)
+        return self._opened(config, self._added(config, params, distributions))
+
+    def _opened(self, config: TrialConfig, number: int) -> _Setting:
+        setting = _Setting(self._seeded(config), number)
+        setting.waiting = list(setting.configs)
+        self._add(setting)
+        return setting
+
+    def _open_again(self, setting: _Setting) -> None:
+        """Another Optuna trial for a setting that has failed."""
+        before = self._trials()[setting.number]
+        config = from_dict(TrialConfig, before.user_attrs["config"])
+        setting.number = self._added(config, before.params, before.distributions)
+        setting.state, setting.reason = TrialState.RUNNING, ""
+
+    def _added(self, config: TrialConfig, params: dict[str, Any], distributions: dict[str, Any]) -> int:
+        """The number of a running Optuna trial of this setting, written at once."""
+        attrs, running = self._described(config), TrialState.RUNNING
+        self.study.add_trial(
+            optuna.create_trial(state=running, params=params, distributions=distributions, user_attrs=attrs)
+        )
+        return len(self._trials()) - 1
+
+    def _described(self, config: TrialConfig) -> dict[str, Any]:
+        """User attributes of an Optuna trial; `config` comes last: it says that all are there."""
+        named = {"setting": config.setting(), "label": self.space.label(config)}
+        return named | {"config": dataclasses.asdict(config)}
 
     def _judge(self, setting: _Setting) -> None:
         """Tell Optuna what the replicates so far decide."""
-        if setting.verdict:
+        if setting.state != TrialState.RUNNING:
             return
         for config in setting.configs:
-            if self._status(config) not in ("", "finished"):
-                self._tell(setting, f"its seed {config.seed} has {self._status(config)}", TrialState.FAIL)
+            if self._status(config) in ("diverged", "failed"):
+                self._tell(setting, TrialState.FAIL, f"its seed {config.seed} has {self._status(config)}")
                 return
-        if any(not self._status(config) for config in setting.configs):
+        if self._without_result(setting):
             return
         rows = [self.ends[config.key()].row for config in setting.configs]
         values = [[_number(row.get(name)) for name in ("recon", self.target)] for row in rows]
-        for config, (recon, score) in zip(setting.configs, values, strict=True):
-            self._note(setting.number, f"seed {config.seed}", [recon, score if math.isfinite(score) else None])
+        for config, pair in zip(setting.configs, values, strict=True):
+            self._note(setting.number, f"seed {config.seed}", [x if math.isfinite(x) else None for x in pair])
         means = [float(np.mean(column)) for column in zip(*values, strict=True)]
         if all(math.isfinite(mean) for mean in means):
-            setting.verdict = "told"
+            setting.state = TrialState.COMPLETE
             self.study.tell(setting.number, means)
         else:  # told as it is, a NaN would leave the Optuna trial running for ever
-            self._tell(setting, f"a replicate has no {self.target}", TrialState.FAIL)
+            self._tell(setting, TrialState.FAIL, f"a replicate has no {self.target}")
 
-    def _tell(self, setting: _Setting, reason: str, state: TrialState) -> None:
-        setting.verdict = reason
-        self._dropped += [config for config in setting.configs if config in self._queue]
-        self._queue = deque(config for config in self._queue if config not in setting.configs)
+    def _tell(self, setting: _Setting, state: TrialState, reason: str) -> None:
+        setting.state, setting.reason = state, reason
+        self._dropped += setting.waiting
+        setting.waiting = []
         self._note(setting.number, "reason", reason)
         self.study.tell(setting.number, state=state)
 
@@ -260,11 +274,26 @@ class Replicates(Source):
         trial = self.journal.get_trial_id_from_study_id_trial_number(self._study_id, number)
         self.journal.set_trial_user_attr(trial, name, value)
 
+    def _add(self, setting: _Setting) -> None:
+        self._settings[setting.configs[0].setting()] = setting
+        self._by_key |= {config.key(): setting for config in setting.configs}
 
-def label(config: TrialConfig, space: Space) -> str:
-    """`capacity, gamma 30, C_max 12`: what a search has chosen."""
-    names = [name for name in (*space.ranges, *space.choices) if reads(config.objective, name)]
-    return ", ".join([config.objective, *(f"{name} {written(getattr(config, name))}" for name in names)])
+    def _trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _asked(self) -> int:
+        """Suggestions so far; one that was cut short counts for nothing, and is made again."""
+        return sum(trial.user_attrs.get("reason") != CUT_SHORT for trial in self._trials())
+
+    def _seeded(self, config: TrialConfig) -> list[TrialConfig]:
+        return [dataclasses.replace(config, seed=seed) for seed in self.seeds]
+
+    def _without_result(self, setting: _Setting) -> list[TrialConfig]:
+        return [config for config in setting.configs if not self._status(config)]
+
+    def _status(self, config: TrialConfig) -> str:
+        end = self.ends.get(config.key())
+        return end.status if end else ""
 
 
 def _number(value: Any) -> float:

@@ -21,7 +21,7 @@ from study.progress import measured_speed, progress
 from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, identity_of, planned, protocol_of, source_of
 from study.store import Store, StoreError, Study, open_study
-from study.tradeoff import check_limit, check_target
+from study.tradeoff import check_target, whole_settings
 from trainables.config import InputError, TrialConfig, check_image_shape, is_own
 from trainables.data.cache import check_known, locate
 from trainables.data.dataset import open_dataset
@@ -37,6 +37,8 @@ def main(words: list[str]) -> int:
             return list_searches()
         if arguments.status:
             return show_status(open_study(arguments.status))
+        if arguments.port is not None and not arguments.dashboard:
+            raise InputError(f"--port={arguments.port} is the dashboard's; give --dashboard STORE too, or leave it out")
         if arguments.dashboard:
             return serve(arguments.dashboard, arguments.port)
         return run(arguments, ["study/run.py", *words])
@@ -92,21 +94,24 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     study = settled(study, existing, where)
     if existing:
         existing.check_identity(identity_of(study, existing.identity.get("dataset", "")))
-    plan = planned(study, existing.configs() if existing else {})
+    plan = planned(study, existing)
     for name in study.own:
         load(name)
     check_known(study.dataset)
     if study.adaptive:
-        check_limit(arguments.max_trials, len(study.seeds_of(protocol_of(study))))
+        arguments.max_trials = whole_settings(arguments.max_trials, len(study.seeds_of(protocol_of(study))))
     left = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)
     pending = list(left.values())[: arguments.max_trials]
+    if study.adaptive:
+        check_target(study.adaptive.target, open_dataset(locate(study.dataset)), study.evaluation.probe_rows)
     speed = speed_of(study, existing, where)
     if arguments.dry_run and pending:
         speed = calibrated(pending[0], where) or speed
     cost = price(pending, study.evaluation, where.slots, speed)
     print(f"{study.search} ({study.protocol}): {len(plan)} trials, {len(plan) - len(pending)} not to be run, in {path}")
     money = where.budget.cost(cost.seconds) if cost.seconds else ""
-    print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}{money}", flush=True)
+    if pending:
+        print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}{money}", flush=True)
     where.budget.check(cost)
     check_disk(path, cost.disk_bytes)
     return 0 if arguments.dry_run else start(arguments, command, study, path, where, f"{cost}{money}")
@@ -132,8 +137,6 @@ def start(
     dataset = open_dataset(locate(study.dataset))
     if not is_own(study.identity("")["model"]):
         check_image_shape(dataset.image_shape)
-    if study.adaptive:
-        check_target(study.adaptive.target, dataset)
     own = {name: source_sha256(name) for name in study.own}
     price_per_hour = {"price_per_hour": where.budget.price_per_hour, "began": time.time()}
     recorded = provenance(command, predicted) | price_per_hour | {"dataset": dataset.about, "own": own}

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +33,7 @@ class GridSearch:
         """Nothing: a grid may grow in every direction."""
         return {}
 
-    def planned(
-        self, study: StudyConfig, protocol: Protocol, started: Mapping[str, TrialConfig]
-    ) -> dict[str, TrialConfig]:
+    def planned(self, study: StudyConfig, protocol: Protocol, store: Study | None) -> dict[str, TrialConfig]:
         """All cells by key, without duplicates: all settings with the first seed, then with the second, ...
 
         One's own objective is a family of its own, whose axes are what is pinned.
@@ -64,7 +62,7 @@ class GridSearch:
         self, study: StudyConfig, protocol: Protocol, store: Study, retry_failed: bool, limit: int | None
     ) -> Source:
         """The cells that the store has no result of."""
-        return Grid(self.planned(study, protocol, {}), store.status(), retry_failed, limit)
+        return Grid(self.planned(study, protocol, store), store.status(), retry_failed, limit)
 
 
 def _beta(protocol: Protocol) -> Axes:
@@ -125,18 +123,18 @@ def identity_of(study: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
     return study.identity(dataset_sha256) | SEARCHES[study.search].identity(study, protocol)
 
 
-def planned(study: StudyConfig, started: Mapping[str, TrialConfig] | None = None) -> dict[str, TrialConfig]:
+def planned(study: StudyConfig, store: Study | None = None) -> dict[str, TrialConfig]:
     """Every trial of a study by key, stand-ins for those that an adaptive search has yet to choose included.
 
     Args:
         study: Of any search.
-        started: The trials that its store has, by key.
+        store: What it has so far.
 
     Raises:
         ConfigError: The search is unknown, or a trial cannot be run.
     """
     protocol = protocol_of(study)
-    return SEARCHES[study.search].planned(study, protocol, started or {})
+    return SEARCHES[study.search].planned(study, protocol, store)
 
 
 def source_of(study: StudyConfig, store: Study, retry_failed: bool, limit: int | None) -> Source:

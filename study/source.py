@@ -1,7 +1,7 @@
 """What a run trains, one trial after another: all that Tune's searcher, stopper and callback know of a search."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from study.plan import to_run
@@ -15,9 +15,11 @@ class Source(ABC):
 
     Attributes:
         target: The score that is weighed against reconstruction; more is better.
+        replicates: Finished seeds without which a setting counts for nothing.
     """
 
     target = "mig_calibrated"
+    replicates = 1
 
     @property
     @abstractmethod
@@ -93,7 +95,7 @@ class Grid(Source):
         return self.cells
 
 
-def with_stand_ins(known: Mapping[str, TrialConfig], total: int, like: TrialConfig) -> dict[str, TrialConfig]:
-    """The known trials, and as many stand-ins as are missing of `total`, each as long as `like`."""
+def with_stand_ins(known: Mapping[str, TrialConfig], total: int, like: Sequence[TrialConfig]) -> dict[str, TrialConfig]:
+    """The known trials, and as many stand-ins as are missing of `total`, as long as those of `like` in turn."""
     missing = range(len(known), max(total, len(known)))
-    return {**known, **{f"to be chosen, trial {number}": like for number in missing}}
+    return {**known, **{f"to be chosen, trial {number}": like[number % len(like)] for number in missing}}

@@ -3,19 +3,35 @@
 import dataclasses
 import itertools
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from trainables.config import READ_BY, ConfigError, TrialConfig, check_choice, field_names, is_own
+import numpy as np
+
+from trainables.config import (
+    READ_BY,
+    SEED_FIELDS,
+    ConfigError,
+    Evaluation,
+    TrialConfig,
+    check_choice,
+    field_names,
+    is_own,
+    written,
+)
 
 if TYPE_CHECKING:
     from optuna import Trial
+    from optuna.distributions import BaseDistribution
 
 LOGARITHMIC = ("beta", "gamma", "ramp_steps", "learning_rate")
 DIGITS = 3
 """Significant digits of a chosen value: a setting that a person can repeat, and a repetition that is seen as one."""
+
+MANY = 10_000
+"""Settings that are told apart one by one; a space of more is as good as infinite."""
 
 Choices = dict[str, tuple[Any, ...]]
 
@@ -34,6 +50,25 @@ class Range:
         """`value` at `DIGITS` digits, inside the range."""
         kept = min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
         return int(kept) if whole else kept
+
+    def at(self, share: float, log: bool) -> float:
+        """The value so far along the range, by its logarithm or by itself."""
+        return self.low * (self.high / self.low) ** share if log else self.low + (self.high - self.low) * share
+
+    def middle(self, log: bool) -> float:
+        """Half along the range."""
+        return self.at(0.5, log)
+
+    def values(self, whole: bool) -> tuple[float, ...]:
+        """All that `rounded` can give, or the first `MANY` and one more."""
+        found, value = [self.rounded(self.low, whole)], self.low
+        while value < self.high and len(found) <= MANY:
+            step = max(10.0 ** (math.floor(math.log10(max(abs(value), 1e-9))) + 1 - DIGITS), 1.0 if whole else 0.0)
+            value = float(f"{value + step:.{DIGITS}g}")
+            kept = self.rounded(min(value, self.high), whole)
+            if kept != found[-1]:
+                found.append(kept)
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -69,29 +104,91 @@ class Space:
         read = {name: value for name, value in values.items() if reads(objective, name)}
         return dataclasses.replace(self.base, objective=objective, **read).canonical()
 
+    def distributions(self, objective: str) -> dict[str, "BaseDistribution"]:
+        """What Optuna draws for an objective, by field, the objective itself first where there are several."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        found: dict[str, BaseDistribution] = {}
+        if len(self.objectives) > 1:
+            found["objective"] = CategoricalDistribution(self.objectives)
+        for name, bounds in self.ranges.items():
+            kind, log = IntDistribution if is_whole(name) else FloatDistribution, name in LOGARITHMIC
+            found[name] = kind(typed(name, bounds.low), typed(name, bounds.high), log=log)
+        found |= {name: CategoricalDistribution(among) for name, among in self.choices.items()}
+        return {name: among for name, among in found.items() if name == "objective" or reads(objective, name)}
+
     def suggest(self, trial: "Trial") -> TrialConfig:
         """The setting that an Optuna trial chooses, at `DIGITS` digits."""
         objective = self.objectives[0]
         if len(self.objectives) > 1:
             objective = trial.suggest_categorical("objective", self.objectives)
+        searched = {name: among for name, among in self.distributions(objective).items() if name != "objective"}
+        values = {name: _suggested(trial, name, among) for name, among in searched.items()}
+        return self._setting(objective, values)
+
+    @cached_property
+    def size(self) -> float:
+        """How many settings there are; infinite where there are more than `MANY`."""
+        return len(self._points) or math.inf
+
+    def untried(
+        self, tried: Collection[str], draw: np.random.Generator
+    ) -> tuple[TrialConfig, dict[str, Any], dict[str, "BaseDistribution"]]:
+        """A setting drawn at random of those whose hash is not in `tried`: its config, and what Optuna keeps of it."""
+        while True:
+            points = [point for key, point in self._points.items() if key not in tried] or [self._drawn(draw)]
+            objective, values = points[draw.integers(len(points))]
+            config = self._setting(objective, values)
+            if config.setting() not in tried:
+                params = values if len(self.objectives) == 1 else {"objective": objective, **values}
+                return config, params, self.distributions(objective)
+
+    def typical(self) -> list[TrialConfig]:
+        """A setting of each objective from the middle of the space, for its price."""
+        middle = {name: typed(name, bounds.middle(name in LOGARITHMIC)) for name, bounds in self.ranges.items()}
+        middle |= {name: among[len(among) // 2] for name, among in self.choices.items()}
+        return [self._setting(objective, middle) for objective in self.objectives]
+
+    def label(self, config: TrialConfig) -> str:
+        """`capacity, gamma 30, capacity_max 12`: what a search has chosen."""
+        names = [name for name in (*self.ranges, *self.choices) if reads(config.objective, name)]
+        return ", ".join([config.objective, *(f"{name} {written(getattr(config, name))}" for name in names)])
+
+    @cached_property
+    def _points(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Objective and values of every setting, by hash; empty where there are more than `MANY`."""
+        found: dict[str, tuple[str, dict[str, Any]]] = {}
+        for objective in self.objectives:
+            axes = {name: bounds.values(is_whole(name)) for name, bounds in self.ranges.items()}
+            axes = {name: values for name, values in (axes | self.choices).items() if reads(objective, name)}
+            if math.prod(len(values) for values in axes.values()) > MANY:
+                return {}
+            for point in itertools.product(*axes.values()):
+                values = dict(zip(axes, point, strict=True))
+                found[self._setting(objective, values).setting()] = (objective, values)
+        return found
+
+    def _drawn(self, draw: np.random.Generator) -> tuple[str, dict[str, Any]]:
+        objective = self.objectives[draw.integers(len(self.objectives))]
         values: dict[str, Any] = {}
         for name, bounds in self.ranges.items():
-            if reads(objective, name):
-                log, whole = name in LOGARITHMIC, _is_whole(name)
-                if whole:
-                    value = trial.suggest_int(name, int(bounds.low), int(bounds.high), log=log)
-                else:
-                    value = trial.suggest_float(name, bounds.low, bounds.high, log=log)
-                values[name] = bounds.rounded(value, whole)
-        for name, among in self.choices.items():
-            if reads(objective, name):
-                values[name] = trial.suggest_categorical(name, among)
-        return self.config(objective, values)
+            values[name] = typed(name, bounds.at(draw.uniform(), name in LOGARITHMIC))
+        values |= {name: among[draw.integers(len(among))] for name, among in self.choices.items()}
+        return objective, {name: value for name, value in values.items() if reads(objective, name)}
+
+    def _setting(self, objective: str, values: Mapping[str, Any]) -> TrialConfig:
+        ranged = {name: bounds.rounded(values[name], is_whole(name)) for name, bounds in self.ranges.items()
+                  if name in values}  # fmt: skip
+        return self.config(objective, {**values, **ranged})
 
     def described(self) -> dict[str, Any]:
         """As it stands in a store."""
         ranges = {name: str(bounds) for name, bounds in self.ranges.items()}
-        return {"objective": list(self.objectives), **ranges, **{k: list(v) for k, v in self.choices.items()}}
+        searched = {"objective": list(self.objectives), **ranges, **{k: list(v) for k, v in self.choices.items()}}
+        unsearched = {name: value for name, value in dataclasses.asdict(self.base).items() if name not in searched}
+        known = ("dataset", *SEED_FIELDS)  # the one by its sha256, the others by the replicates
+        default = dataclasses.asdict(TrialConfig())
+        return searched | {k: v for k, v in unsearched.items() if k not in known and v != default[k]}
 
 
 def read_ranges(words: list[str]) -> tuple[dict[str, Range], list[str]]:
@@ -104,24 +201,26 @@ def read_ranges(words: list[str]) -> tuple[dict[str, Range], list[str]]:
     others = []
     for word in words:
         name, _, value = (part.strip() for part in word.partition("="))
-        found = re.fullmatch(r"([-+.\deE]+):([-+.\deE]+)", value)
-        if not found:
+        numeric = type(getattr(TrialConfig, name, None)) in (int, float)
+        if ":" not in value or (name in field_names(TrialConfig) and not numeric):
             others.append(word)
             continue
+        if name in field_names(Evaluation):
+            raise ConfigError(f"{name}={value}: all trials of a study are measured alike; give one value")
         check_choice("key", name, field_names(TrialConfig))
         try:
-            low, high = (float(bound) for bound in found.groups())
+            low, high = (float(bound) for bound in value.split(":"))
         except ValueError:
-            raise ConfigError(f"{name}={value} is not a range of numbers; write for example gamma=10:1000") from None
+            raise ConfigError(f"{name}={value} is not a range low:high; write for example gamma=10:1000") from None
         if name in ranges:
             raise ConfigError(f"{name} is given two ranges; give one")
-        if type(getattr(TrialConfig, name)) not in (int, float) or name == "seed":
-            raise ConfigError(f"{name}={value}: only numbers that are searched take a range; list the values")
+        if name == "seed":
+            raise ConfigError(f"{name}={value}: replicates are not searched; give --seeds N, or list them")
         if not (math.isfinite(low) and math.isfinite(high)) or low >= high:
             raise ConfigError(f"{name}={value} is an empty range; give low:high, or one value to pin it")
         if name in LOGARITHMIC and low <= 0:
             raise ConfigError(f"{name}={value} is searched on a logarithmic scale; give a lower end above 0")
-        if _is_whole(name) and not (low.is_integer() and high.is_integer()):
+        if is_whole(name) and not (low.is_integer() and high.is_integer()):
             raise ConfigError(f"{name}={value} counts whole steps; give whole numbers")
         ranges[name] = Range(low, high)
     return ranges, others
@@ -136,10 +235,23 @@ def reads(objective: str, name: str) -> bool:
     return is_own(objective) or name not in others
 
 
-def _is_whole(name: str) -> bool:
+def is_whole(name: str) -> bool:
+    """Whether a field counts something."""
     return type(getattr(TrialConfig, name)) is int
 
 
 def typed(name: str, value: float) -> Any:
     """A bound as a value of its field."""
-    return int(value) if _is_whole(name) else value
+    return int(value) if is_whole(name) else value
+
+
+def _suggested(trial: "Trial", name: str, among: "BaseDistribution") -> Any:
+    """As `trial.suggest_*` of that distribution."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(among, CategoricalDistribution):
+        return trial.suggest_categorical(name, among.choices)
+    if isinstance(among, IntDistribution):
+        return trial.suggest_int(name, among.low, among.high, log=among.log)
+    assert isinstance(among, FloatDistribution)
+    return trial.suggest_float(name, among.low, among.high, log=among.log)

@@ -1,9 +1,10 @@
 """The adaptive search: what Optuna may choose, and how a store's settings are taken up again."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from study.config import Adaptive, StudyConfig
 from study.protocols import Protocol
@@ -39,15 +40,15 @@ class TradeoffSearch:
             "search_seed": how.search_seed,
             "stop_futile": how.stop_futile,
             "seeds": list(study.seeds_of(protocol)),
-            "space": space(study, protocol).described(),
+            **{f"space: {name}": value for name, value in space(study, protocol).described().items()},
         }
 
-    def planned(
-        self, study: StudyConfig, protocol: Protocol, started: Mapping[str, TrialConfig]
-    ) -> dict[str, TrialConfig]:
-        """The trials started so far, and stand-ins for the others."""
-        total = (options(study).settings or protocol.settings) * len(study.seeds_of(protocol))
-        return with_stand_ins(started, total, space(study, protocol).base)
+    def planned(self, study: StudyConfig, protocol: Protocol, store: Study | None) -> dict[str, TrialConfig]:
+        """The trials that the store knows, and stand-ins for the others."""
+        where = space(study, protocol)
+        settings = min(options(study).settings or protocol.settings, where.size)
+        total = int(settings) * len(study.seeds_of(protocol))
+        return with_stand_ins(store.configs() if store else {}, total, where.typical())
 
     def source(
         self, study: StudyConfig, protocol: Protocol, store: Study, retry_failed: bool, limit: int | None
@@ -55,18 +56,18 @@ class TradeoffSearch:
         """The store's Optuna study, gone on with.
 
         Raises:
-            InputError: The limit admits no setting, or the journal is not this study's.
+            StoreError: The journal is not this study's.
         """
         seeds, how = study.seeds_of(protocol), options(study)
-        check_limit(limit, len(seeds))
         from study.journal import open_journal  # Optuna takes a second to load
         from study.replicates import Known, Replicates
 
         last = store.last_rows()
         known = {key: Known(state, last.get(key, {})) for key, state in store.status().items()}
         reports: dict[str, list[dict[str, Any]]] = {}
-        for row in store.rows().to_dict("records") if how.stop_futile else []:
-            reports.setdefault(row["key"], []).append({str(name): value for name, value in row.items()})
+        if how.stop_futile and len(rows := store.rows()):
+            for key, step, verdict in rows[["key", "step", "verdict"]].itertuples(index=False):
+                reports.setdefault(key, []).append({"step": step, "verdict": verdict})
         return Replicates(
             open_journal(store.path / "optuna.journal", store.identity, how.target),
             space(study, protocol),
@@ -88,34 +89,37 @@ def options(study: StudyConfig) -> Adaptive:
     return study.adaptive or Adaptive()
 
 
-def check_limit(limit: int | None, replicates: int) -> None:
-    """Refuse `--max-trials` that no setting fits into.
+def whole_settings(limit: int | None, replicates: int) -> int | None:
+    """`--max-trials` as so many trials as begin: a setting begins only with all its replicates.
 
     Raises:
-        InputError: Naming both.
+        InputError: No setting fits.
     """
     if limit is not None and limit < replicates:
         raise InputError(
             f"--max-trials={limit} admits no setting: each is judged on {replicates} replicates; give as many"
         )
+    return None if limit is None else limit - limit % replicates
 
 
-def check_target(target: str, dataset: Dataset) -> None:
+def check_target(target: str, dataset: Dataset, probe_rows: int) -> None:
     """Refuse a target that no trial's row would have.
 
     Raises:
-        InputError: The dataset has no factors, or not those that the score reads.
+        InputError: The dataset has no factors, not those that the score reads, or too few rows for it.
     """
     if not dataset.factors:
         raise InputError(f"no row has the target {target}: the dataset has no factors; use a grid search")
-    from trainables.metrics.table import metrics_of  # scikit-learn
+    from trainables.metrics.table import measured, metrics_of  # scikit-learn
 
-    some = dataset.factors_of(dataset.held_out_rows)
-    names = {name for metric in metrics_of(some, dataset.factors) if metric.cheap for name in metric.names}
-    if target.removesuffix("_calibrated").removesuffix("_active").removesuffix("_sampled") not in names:
-        raise InputError(
-            f"no row has the target {target}: the dataset has no orientation that it reads; choose another"
-        )
+    factors = dataset.factors_of(dataset.held_out_rows[:probe_rows])
+    name = target.removesuffix("_calibrated").removesuffix("_active").removesuffix("_sampled")
+    metric = next((metric for metric in metrics_of(factors, dataset.factors) if name in metric.names), None)
+    if metric is None:
+        raise InputError(f"no row has the target {target}: the dataset has no orientation; choose another")
+    codes = np.random.default_rng(0).standard_normal((len(factors), 10))
+    if reason := measured(metric, codes, factors)[name].missing:
+        raise InputError(f"no row has the target {target}: {reason}; choose another --target")
 
 
 def space(study: StudyConfig, protocol: Protocol) -> Space:

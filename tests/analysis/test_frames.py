@@ -1,9 +1,11 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from analysis.frames import load, varied_fields
 from study.store import StoreError
+from tests.study.stores import BETA, arrays, open_store, row, start
 
 
 def test_trials_and_rows_of_a_study(fake_study: Path) -> None:
@@ -47,3 +49,22 @@ def test_one_trial_and_its_reports(fake_study: Path) -> None:
     key = frames.trials["key"].iloc[3]
     assert frames.trial(key)["key"] == key
     assert frames.reports(key)["step"].tolist() == [100, 600, 1200, 1700]
+
+
+def test_an_adaptive_search_judges_settings_whole(tmp_path: Path) -> None:
+    def build(path: Path, search: str) -> list[str]:
+        with open_store(path, identity={"search": search, "seeds": [0, 1]}) as store:
+            for beta, ends in ((1.0, ("finished", "finished")), (4.0, ("finished", "diverged"))):
+                for seed, end in enumerate(ends):
+                    config = dataclasses.replace(BETA, beta=beta, seed=seed)
+                    key = start(store, config)
+                    if end == "finished":
+                        store.finish(key, 1, row(20, full=True), arrays(), b"weights")
+                    else:
+                        store.add_event(key, 1, end)
+        frames = load(path)
+        assert len(frames.finished) == frames.trials["status"].tolist().count("finished")
+        return frames.trials.sort_values(["beta", "seed"])["status"].tolist()
+
+    assert build(tmp_path / "grid", "beta_grid") == ["finished", "finished", "finished", "diverged"]
+    assert build(tmp_path / "search", "tradeoff") == ["finished", "finished", "set aside", "diverged"]

@@ -67,7 +67,7 @@ def test_a_setting_of_one_futile_seed_is_kept_but_given_up_in_the_replays_that_d
 
 def test_where_nothing_was_futile_the_study_says_nothing(tmp_path: Path) -> None:
     found = replay(load(study(tmp_path / "s", {10.0: [(50.0, 0.1, "+")] * 2})))
-    assert str(found) == "None of 1 settings was ever futile: this study says nothing for or against the rule."
+    assert str(found).startswith("No setting of 1 was ever futile")
 
 
 def test_a_setting_with_a_lost_replicate_does_not_compete(tmp_path: Path) -> None:
@@ -88,3 +88,5 @@ def test_the_command_prints_it_and_bad_input_is_one_line(tmp_path: Path, capsys:
     assert "1 of 1 settings would be given up" in capsys.readouterr().out
     assert main([str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main([str(path), "--score", "mig_calibrate"]) == 2
+    assert "unknown score 'mig_calibrate'; did you mean mig_calibrated?" in capsys.readouterr().err

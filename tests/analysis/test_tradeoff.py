@@ -61,14 +61,3 @@ def test_a_setting_is_called_by_its_fields() -> None:
     fields = {"beta": 4.0, "gamma": 100.0}
     assert Setting("a", "beta", fields, {}, {}, {}).label == "β = 4, gamma = 100"
     assert Setting("a", "my.loss:a", {}, {}, {}, {}).label == "my.loss:a"
-
-
-def test_a_setting_that_was_given_up_is_in_no_mean(fake_study: Path) -> None:
-    trials = load(fake_study).trials
-    key = trials.loc[(trials["beta"] == 4) & (trials["seed"] == 1), "key"].iloc[0]
-    for status in ("stopped", "dropped"):
-        trials.loc[trials["key"] == key, "status"] = status
-        row = next(row for row in settings(trials) if row.fields == {"beta": 4.0})
-        assert row.estimates["recon"].values == ()
-        assert row.statuses == {"finished": 1, status: 1}
-    assert len(settings(trials)) == 6

@@ -29,9 +29,14 @@ class Command:
         self.processes: list[subprocess.Popen[str]] = []
 
     def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
-        """Start it in a session of its own, so that a signal reaches all of it, as from a terminal."""
+        """Start it in a session of its own, so that a signal reaches all of it, as from a terminal.
+
+        Args:
+            words: Flags.
+            changes: Of the settings; an empty one leaves a setting out.
+        """
         settings = {"dataset": self.dataset, **SETTINGS, **changes}
-        flags = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+        flags = [word for name, value in settings.items() if value for word in ("--set", f"{name}={value}")]
         where = ["--store", str(self.store), "--concurrency", "2"]
         command = [sys.executable, str(ROOT / "study/run.py"), *where, *flags, *words]
         process = subprocess.Popen(

@@ -6,7 +6,7 @@ import pytest
 from study.config import StudyConfig
 from study.pilot import Pilot, steps_of
 from study.protocols import LAPTOP
-from study.searches import planned
+from study.searches import identity_of, planned
 from trainables.config import ConfigError, TrialConfig
 
 SEEDS = (0, 1)
@@ -135,10 +135,25 @@ def test_ones_own_ladder_is_sorted_and_what_the_pilot_finds_cannot_be_pinned() -
     study = StudyConfig("pilot", pinned={"gamma": (300.0, 30.0), "steps": (4000,)})
     _, ladder = steps_of(study, LAPTOP)
     assert [(c.gamma, c.steps) for c in ladder] == [(30.0, 4000), (300.0, 4000)]
-    with pytest.raises(ConfigError, match="capacity_max=5: the pilot finds C_max and gamma"):
+    with pytest.raises(ConfigError, match="capacity_max=5: the pilot chooses objective, beta"):
         steps_of(dataclasses.replace(study, pinned={"capacity_max": (5.0,)}), LAPTOP)
 
 
 def test_the_plan_of_a_pilot_counts_both_steps() -> None:
     assert len(planned(StudyConfig("pilot"))) == 8
     assert len(planned(StudyConfig("pilot", seeds=1))) == 4
+
+
+def test_a_longer_ladder_is_the_same_pilot_and_other_settings_are_not() -> None:
+    usual = identity_of(StudyConfig("pilot"), "sha")
+    assert identity_of(StudyConfig("pilot", pinned={"gamma": (30.0, 300.0)}), "sha") == usual
+    assert identity_of(StudyConfig("pilot", pinned={"steps": (5000,)}), "sha") != usual
+    assert identity_of(StudyConfig("pilot", seeds=3), "sha") != usual
+
+
+def test_another_ladder_is_planned_in_full_beside_what_was_trained() -> None:
+    source = pilot()
+    run(source)
+    wider = pilot(StudyConfig("pilot", pinned={"gamma": (30.0, 300.0)}), status=source.status, rows=source.rows)
+    assert len(wider.planned()) == 6
+    assert len(run(wider)) == 4

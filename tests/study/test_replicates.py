@@ -59,14 +59,14 @@ class Harness:
         ended = 0
         while True:
             while ended != killed_after and len(running) < slots and (config := source.next()):
+                assert config not in running
                 self.begun.append(config.key())
                 self.status[config.key()] = "running"
                 running.append(config)
             if not running or ended == killed_after:
                 return source
             config = running.pop(0)
-            if reason := self.report(source, config):
-                assert reason
+            if self.report(source, config):
                 self.status[config.key()] = "stopped"
                 self.drop(source)
                 continue
@@ -158,6 +158,44 @@ def test_kills_leave_one_consistent_study(
     assert len(harness.status) == 12
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    runs=st.lists(st.tuples(st.integers(1, 7), st.booleans()), max_size=4),
+    slots=st.integers(1, 3),
+    bad=st.dictionaries(st.integers(0, 11), st.sampled_from(["failed", "diverged"]), max_size=4),
+)
+def test_kills_among_failures_and_retries_lose_nothing(
+    runs: list[tuple[int, bool]], slots: int, bad: dict[int, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    harness = Harness(tmp_path_factory.mktemp("retried"), settings=4)
+    count = 0
+
+    def unsteady(config: TrialConfig) -> tuple[str, dict[str, Any]]:
+        nonlocal count
+        count += 1
+        return (bad[count], {}) if count in bad else trained(config)
+
+    for after, retry in runs:
+        harness.run(unsteady, slots=slots, killed_after=after, retry_failed=retry)
+    harness.run(unsteady, slots=slots)
+    harness.run(slots=slots, retry_failed=True)  # nothing fails now
+    harness.run(slots=slots, retry_failed=True)
+    states = [trial.state for trial in harness.trials()]
+    assert not {TrialState.RUNNING, TrialState.WAITING} & set(states)
+    newest = {trial.user_attrs["setting"]: trial for trial in harness.trials() if "setting" in trial.user_attrs}
+    assert len(newest) == 4
+    for trial in newest.values():
+        config = TrialConfig(**trial.user_attrs["config"])
+        statuses = {harness.status[dataclasses.replace(config, seed=seed).key()] for seed in SEEDS}
+        assert (trial.state == TrialState.COMPLETE) == (statuses == {"finished"})
+        assert trial.state == TrialState.COMPLETE or "diverged" in statuses
+    assert "failed" not in harness.status.values()
+    source = harness.source(retry_failed=True)
+    assert not source.has_more
+    assert set(source.planned()) == set(harness.status)
+    assert source.closing()[0].startswith("4 settings: ")
+
+
 def test_with_one_trial_at_a_time_a_killed_search_is_the_uninterrupted_one(tmp_path: Path) -> None:
     whole, cut = Harness(tmp_path / "whole", settings=9), Harness(tmp_path / "cut", settings=9)
     for harness in (whole, cut):
@@ -165,9 +203,12 @@ def test_with_one_trial_at_a_time_a_killed_search_is_the_uninterrupted_one(tmp_p
     whole.run(slots=1)
     for after in (3, 1, 6):
         cut.run(slots=1, killed_after=after)
+    cut.source().study.ask()  # and killed before it had chosen anything
     cut.run(slots=1)
-    assert [t.params for t in whole.trials()] == [t.params for t in cut.trials()]
-    assert [t.values for t in whole.trials()] == [t.values for t in cut.trials()]
+    asked = [trial for trial in cut.trials() if "config" in trial.user_attrs]
+    assert len(asked) == len(cut.trials()) - 1
+    assert [t.params for t in whole.trials()] == [t.params for t in asked]
+    assert [t.values for t in whole.trials()] == [t.values for t in asked]
 
 
 def test_another_search_seed_is_another_search(tmp_path: Path) -> None:
@@ -252,15 +293,29 @@ def test_a_search_may_grow(tmp_path: Path) -> None:
     assert len(harness.trials()) == 5
 
 
-def test_an_exhausted_space_ends_the_search_and_says_so(tmp_path: Path) -> None:
-    harness = Harness(tmp_path, settings=10, space=Space(BASE, ("beta_vae",), {}, {"beta": (1.0, 4.0)}))
-    source = harness.run()
+def test_a_finite_space_is_tried_to_its_last_setting_and_no_further(tmp_path: Path) -> None:
+    choices = {"gamma": (1.0, 10.0, 100.0, 1000.0), "capacity_max": (5.0, 10.0, 20.0)}
+    harness = Harness(tmp_path, settings=20, space=Space(BASE, ("capacity",), {}, choices))
+    assert len(harness.source().planned()) == 24
+    source = harness.run(slots=1)
     complete = [trial for trial in harness.trials() if trial.state == TrialState.COMPLETE]
-    assert sorted(trial.params["beta"] for trial in complete) == [1.0, 4.0]
-    duplicates = [trial for trial in harness.trials() if trial.state == TrialState.FAIL]
-    assert {trial.user_attrs["reason"] for trial in duplicates} == {"duplicate of an earlier setting"}
-    assert len(source.planned()) == 4
-    assert source.closing()[-1] == "the space has no new setting: widen a range to try more"
+    assert len({tuple(trial.params.items()) for trial in complete}) == len(complete) == 12
+    others = [trial for trial in harness.trials() if trial.state != TrialState.COMPLETE]
+    assert {(trial.state, trial.user_attrs["reason"]) for trial in others} <= {
+        (TrialState.FAIL, "duplicate of an earlier setting")
+    }
+    assert len(source.planned()) == 24
+    assert source.closing()[-1] == "the space has no other setting: widen a range to try more"
+    assert not harness.source().has_more
+
+
+def test_a_narrow_range_is_a_finite_space_too(tmp_path: Path) -> None:
+    narrow = Space(BASE, ("beta_vae", "capacity"), {"beta": Range(1.0, 1.03), "ramp_steps": Range(2, 3)}, {})
+    harness = Harness(tmp_path, settings=9, space=narrow)
+    harness.run()
+    found = {trial.user_attrs["label"] for trial in harness.trials() if trial.state == TrialState.COMPLETE}
+    betas = {f"beta_vae, beta {beta}" for beta in ("1", "1.01", "1.02", "1.03")}
+    assert found == betas | {"capacity, ramp_steps 2", "capacity, ramp_steps 3"}
 
 
 class Futile(Harness):
@@ -326,10 +381,41 @@ def test_futility_remembers_the_reports_of_an_earlier_run(tmp_path: Path) -> Non
     assert again.gives_up(second, {"step": 6, "verdict": "not informative"}).startswith("futile")
 
 
+def test_a_replicate_at_its_end_is_not_given_up(tmp_path: Path) -> None:
+    space = Space(BASE, ("capacity",), {"gamma": Range(1, 9)}, {})
+    source = Futile(tmp_path, stop_futile=True, space=space).source()
+    pair = [source.next(), source.next()]
+    for step in (2, 4, 6):
+        for config in pair:
+            assert config
+            row = {"step": step, "verdict": "not informative", "done": step == 6}
+            assert source.gives_up(config, row) == ""
+
+
 def test_without_the_flag_nothing_is_futile(tmp_path: Path) -> None:
     harness = Futile(tmp_path)
     harness.run()
     assert set(told(harness).values()) == {"COMPLETE"}
+
+
+def test_what_the_store_has_lost_of_a_told_setting_is_made_again(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, settings=3)
+    harness.run()
+    told_values = [trial.values for trial in harness.trials()]
+    harness.status.clear()  # as with a journal copied from elsewhere
+    source = harness.source()
+    assert source.take_dropped() == []
+    harness.run()
+    assert set(harness.status.values()) == {"finished"}
+    assert len(harness.status) == 6
+    assert [trial.values for trial in harness.trials()] == told_values
+
+
+def test_before_anything_has_a_mean_the_closing_line_says_so(tmp_path: Path) -> None:
+    source = Harness(tmp_path).source()
+    assert source.closing() == ["0 settings: none asked for; none has a mean yet"]
+    source.next()
+    assert source.closing() == ["1 setting: 1 running; none has a mean yet"]
 
 
 def test_an_ask_that_was_cut_short_is_no_setting(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--seeds", "two"], "invalid int value: 'two'; --help lists the flags"),
         (["--protocl", "paper"], "unrecognized arguments: --protocl paper"),
         (["--dry-run", "--set", "dataset=dsprits"], "did you mean dsprites?"),
+        (["--port", "99"], "--port=99 is the dashboard's; give --dashboard STORE too, or leave it out"),
         (["--status", ""], "the path is empty; give a folder"),
         (["--set", "gamma=1", "--set", "gamma=2"], "gamma is set twice"),
         (["--dry-run", "--address", "ray://x:1"], "Ray address ray://x:1 is a Ray client address"),
@@ -86,9 +87,9 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--search", "tradeoff", "--max-trials", "1"], "--max-trials=1 admits no setting: each is judged on 2"),
         (
             ["--search", "pilot", "--set", "beta=2"],
-            "beta=2: the pilot finds C_max and gamma at one value of everything",
+            "beta=2: the pilot chooses objective, beta and C_max itself",
         ),
-        (["--search", "pilot", "--set", "ramp_steps=10,20"], "ramp_steps=10,...: the pilot finds C_max and gamma"),
+        (["--search", "pilot", "--set", "ramp_steps=10,20"], "ramp_steps=10,...: the pilot chooses"),
     ],
 )
 def test_bad_input_is_one_line(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +196,8 @@ def test_the_same_command_again_trains_nothing(uninterrupted: tuple[Path, str], 
     code, output = command.run()
     command.end()
     assert code == 0, output
-    assert "to run now, 0 at a time: 0 trials" in output
+    assert f"{TRIALS} trials, {TRIALS} not to be run" in output
+    assert "to run now" not in output
     assert "mig_calibrated" in output
     assert open_study(command.store).attempts() == before
 

@@ -38,7 +38,7 @@ def test_a_grid_gives_up_nothing() -> None:
 
 def test_stand_ins_fill_up_to_the_total_and_never_below_what_is_known() -> None:
     like = TrialConfig(steps=7, ramp_steps=3)
-    filled = with_stand_ins(CELLS, 6, like)
-    assert len(filled) == 6
-    assert [config for key, config in filled.items() if key not in CELLS] == [like, like]
-    assert with_stand_ins(CELLS, 2, like) == CELLS
+    longer = TrialConfig(steps=9, ramp_steps=3)
+    filled = with_stand_ins(CELLS, 7, [like, longer])
+    assert [config for key, config in filled.items() if key not in CELLS] == [like, longer, like]
+    assert with_stand_ins(CELLS, 2, [like]) == CELLS

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import optuna
 import pytest
 from hypothesis import given
@@ -91,11 +92,15 @@ def test_ranges_are_told_from_values() -> None:
         ("gamma=7:7", "gamma=7:7 is an empty range"),
         ("gamma=0:10", "gamma=0:10 is searched on a logarithmic scale; give a lower end above 0"),
         ("gamma=1:1e999", "gamma=1:1e999 is an empty range"),
-        ("gamma=1.2.3:4", "is not a range of numbers"),
+        ("gamma=1.2.3:4", "gamma=1.2.3:4 is not a range low:high; write for example gamma=10:1000"),
+        ("gamma=10:", "gamma=10: is not a range low:high"),
+        ("gamma=10:100:1000", "is not a range low:high"),
+        ("gamma=10:100,500", "is not a range low:high"),
+        ("gamma=nan:10", "gamma=nan:10 is an empty range"),
+        ("report_every=3:6", "report_every=3:6: all trials of a study are measured alike; give one value"),
         ("gama=1:2", "unknown key 'gama'; did you mean gamma"),
         ("ramp_steps=1.5:3", "ramp_steps=1.5:3 counts whole steps; give whole numbers"),
-        ("seed=0:5", "only numbers that are searched take a range"),
-        ("init=1:2", "only numbers that are searched take a range"),
+        ("seed=0:5", "seed=0:5: replicates are not searched; give --seeds N"),
     ],
 )
 def test_a_bad_range_is_refused(word: str, said: str) -> None:
@@ -107,3 +112,35 @@ def test_a_bad_range_is_refused(word: str, said: str) -> None:
 def test_a_range_given_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="gamma is given two ranges; give one"):
         read_ranges(["gamma=1:2", "gamma=1:3"])
+
+
+@given(low=st.floats(0.01, 500), width=st.floats(0.001, 50), whole=st.booleans())
+def test_the_values_of_a_range_are_all_that_rounding_gives(low: float, width: float, whole: bool) -> None:
+    bounds = Range(float(round(low)), float(round(low) + max(1, round(width)))) if whole else Range(low, low + width)
+    values = bounds.values(whole)
+    assert list(values) == sorted(set(values))
+    assert (values[0], values[-1]) == (bounds.rounded(bounds.low, whole), bounds.rounded(bounds.high, whole))
+    for share in (0.1, 0.37, 0.5, 0.93):
+        raw = round(bounds.at(share, log=False)) if whole else bounds.at(share, log=False)
+        kept = bounds.rounded(raw, whole)
+        assert min(abs(kept - value) for value in values) <= 1e-9 * abs(kept)
+
+
+def test_the_size_counts_settings_that_differ() -> None:
+    choices = {"latents": (5, 10)}
+    assert Space(BASE, ("beta_vae", "capacity"), {}, choices | {"beta": (1.0, 2.0, 4.0)}).size == 2 * 3 + 2
+    assert Space(BASE, ("beta_vae",), {"beta": Range(1, 16)}, {}).size == 900 + 61
+    assert Space(BASE, ("beta_vae", "capacity"), RANGES, {}).size == math.inf
+
+
+def test_an_untried_setting_is_one_that_was_not_tried_in_small_and_in_large_spaces() -> None:
+    draw = np.random.default_rng(0)
+    small = Space(BASE, ("beta_vae",), {}, {"beta": (1.0, 4.0)})
+    first = TrialConfig(objective="beta_vae", beta=1.0, steps=100)
+    config, params, distributions = small.untried([first.setting()], draw)
+    assert config.beta == params["beta"] == 4
+    assert set(distributions) == {"beta"}
+    large = Space(BASE, ("beta_vae", "capacity"), RANGES, {})
+    config, params, distributions = large.untried([], draw)
+    assert set(params) == set(distributions)
+    assert all(distributions[name]._contains(distributions[name].to_internal_repr(params[name])) for name in params)

@@ -23,10 +23,10 @@ from study import dashboard, run
 from study.config import TARGETS, Adaptive, StudyConfig
 from study.journal import NAME, open_journal
 from study.protocols import LAPTOP, PROTOCOLS
-from study.searches import planned, protocol_of
+from study.searches import identity_of, planned, protocol_of
 from study.space import Range
 from study.store import StoreError, open_study
-from study.tradeoff import check_target, space
+from study.tradeoff import check_target, space, whole_settings
 from tests.study.commandline import ROOT, Command
 from tests.study.stores import build
 from trainables.config import Evaluation, InputError, TrialConfig
@@ -66,15 +66,39 @@ def test_ones_own_objective_has_the_axes_that_are_given() -> None:
     assert (found.objectives, set(found.ranges)) == (("my.loss:f",), {"gamma"})
 
 
-def test_the_plan_counts_trials_and_settles_what_a_store_may_hold() -> None:
+def test_the_plan_counts_trials_and_settles_what_a_store_may_hold(tmp_path: Path) -> None:
     study = StudyConfig("tradeoff", adaptive=Adaptive(settings=3), seeds=4)
     assert len(planned(study)) == 12
-    started = {"a": TrialConfig(steps=5, ramp_steps=2)}
-    assert planned(study, started)["a"].steps == 5
-    assert len(planned(study, started)) == 12
+    begun = open_study(build(tmp_path / "s"))  # two trials
+    assert set(begun.configs()) < set(planned(study, begun))
+    assert len(planned(study, begun)) == 12
+    few = StudyConfig("tradeoff", pinned={"objective": ("beta_vae",), "beta": (1.0, 4.0)}, adaptive=Adaptive())
+    assert len(planned(few)) == 4  # the space has no more
     assert len(planned(StudyConfig("tradeoff"))) == LAPTOP.settings * LAPTOP.seeds
     assert StudyConfig.from_json(study.to_json()) == study
     assert protocol_of(study) == LAPTOP
+
+
+@pytest.mark.parametrize(
+    "pinned", [{"steps": (7000,)}, {"latents": (32,)}, {"gamma": (100.0,)}, {"learning_rate": (1e-5,)}, {"seed": (7,)}]
+)
+def test_what_is_pinned_belongs_to_the_identity(pinned: dict[str, tuple]) -> None:
+    usual = identity_of(StudyConfig("tradeoff"), "sha")
+    assert identity_of(StudyConfig("tradeoff", pinned=pinned), "sha") != usual
+    assert identity_of(StudyConfig("tradeoff", pinned={"dataset": ("/elsewhere/dsprites.h5",)}), "sha") == usual
+    assert identity_of(study_of(settings=99), "sha") == usual  # a search may grow
+
+
+def test_the_price_is_of_the_middle_of_the_space_and_of_both_objectives() -> None:
+    found = space(study_of(pinned={"latents": (5, 10, 20)}, ranges={"steps": (3000.0, 30_000.0)}), LAPTOP).typical()
+    assert [config.objective for config in found] == ["beta_vae", "capacity"]
+    assert {config.steps for config in found} == {16_500}
+    assert {config.latents for config in found} == {10}
+    assert found[1].gamma == pytest.approx(100, rel=0.01)
+
+
+def test_a_limit_is_whole_settings() -> None:
+    assert [whole_settings(limit, 2) for limit in (None, 2, 5)] == [None, 2, 4]
 
 
 def test_every_target_is_a_column_of_a_finished_trial(tiny: Dataset) -> None:
@@ -84,7 +108,7 @@ def test_every_target_is_a_column_of_a_finished_trial(tiny: Dataset) -> None:
     usual = [target for target in usual if not target.startswith("factor_vae")]  # it takes 64 rows a factor value
     assert [target for target in usual if target not in report.row] == []
     for target in usual:
-        check_target(target, tiny)
+        check_target(target, tiny, 150)
 
 
 def test_the_other_targets_are_scores_of_dsprites_own_factors() -> None:
@@ -101,12 +125,14 @@ def test_a_target_that_no_row_has_is_refused(tmp_path: Path) -> None:
     classes = np.arange(40, dtype=np.uint8)[:, None] % 4
     write_dataset(tmp_path / "four.h5", "four", [images], classes, {"number": range(4)})
     four = open_dataset(tmp_path / "four.h5")
-    check_target("mig_calibrated", four)
+    check_target("mig_calibrated", four, 100)
     with pytest.raises(InputError, match="no row has the target mig_phase: the dataset has no orientation"):
-        check_target("mig_phase", four)
+        check_target("mig_phase", four, 100)
+    with pytest.raises(InputError, match="no row has the target factor_vae: the FactorVAE score tells factors"):
+        check_target("factor_vae", four, 100)
     write_dataset(tmp_path / "none.h5", "none", [images], np.zeros((40, 0), dtype=np.uint8), {})
     with pytest.raises(InputError, match="no row has the target mig: the dataset has no factors"):
-        check_target("mig", open_dataset(tmp_path / "none.h5"))
+        check_target("mig", open_dataset(tmp_path / "none.h5"), 100)
 
 
 def test_the_dashboard_is_refused_in_one_line(
@@ -210,7 +236,7 @@ def test_kill_9_of_an_adaptive_search_leaves_one_consistent_study(command: Comma
 @pytest.mark.slow
 def test_a_diverging_setting_fails_and_its_sibling_is_given_up(command: Command) -> None:
     code, output = command.run(
-        "--search", "tradeoff", "--settings", "2", learning_rate="1", gamma="1e9", objective="capacity",
+        "--search", "tradeoff", "--settings", "2", learning_rate="1", gamma="1e9", objective="capacity", beta="1",
         ramp_steps="2:12", capacity_max="1:3", steps="240", report_every="1",
     )  # fmt: skip
     assert code == 0, output
@@ -224,7 +250,7 @@ def test_a_diverging_setting_fails_and_its_sibling_is_given_up(command: Command)
 @pytest.mark.slow
 def test_futile_settings_are_stopped_inside_the_ramp(command: Command) -> None:
     code, output = command.run(
-        "--search", "tradeoff", "--settings", "2", "--stop-futile", objective="capacity", gamma="1e4:1e5",
+        "--search", "tradeoff", "--settings", "2", "--stop-futile", objective="capacity", gamma="1e4:1e5", beta="1",
         capacity_max="30", steps="240", ramp_steps="200", report_every="10", learning_rate="1e-6",
     )  # fmt: skip
     assert code == 0, output
@@ -238,17 +264,9 @@ def test_futile_settings_are_stopped_inside_the_ramp(command: Command) -> None:
 @pytest.mark.slow
 def test_the_pilot_ends_with_advice(command: Command) -> None:
     # Nothing is learnt in 24 updates, so the honest advice is none.
-    settings = {name: value for name, value in TINY.items() if name == "x"}
-    process = [sys.executable, str(ROOT / "study/run.py"), "--search", "pilot", "--store", str(command.store)]
-    for name, value in ({"dataset": str(command.dataset), "steps": "24", "ramp_steps": "12", "batch_size": "4",
-                         "report_every": "6", "probe_rows": "60", "report_rows": "30", "precision": "fp32"}
-                        | settings).items():  # fmt: skip
-        process += ["--set", f"{name}={value}"]
-    done = subprocess.run(
-        process, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "advice: none; beta 1 does not reconstruct after 24 updates" in done.stdout
+    code, output = command.run("--search", "pilot", beta="", gamma="", capacity_max="")
+    assert code == 0, output
+    assert "advice: none; beta 1 does not reconstruct after 24 updates" in output
     assert set(open_study(command.store).status().values()) == {"finished"}
 
 
