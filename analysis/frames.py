@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from study.store import Study, open_study, read_scores
-from trainables.config import READ_BY, SEED_FIELDS, TrialConfig
+from trainables.config import SEED_FIELDS, TrialConfig, family_reads
 
 LEADING = {"beta": "beta", "capacity": "capacity_max"}
 """The field that orders a family."""
@@ -102,12 +102,6 @@ def _with_later(trials: pd.DataFrame, later: Mapping[str, pd.DataFrame]) -> pd.D
     return pd.concat([kept, pd.DataFrame(found)], axis=1)  # at once: a hundred columns one by one are slow
 
 
-def reads(family: str, name: str) -> bool:
-    """Whether the objective of a family reads a config field; one's own objective may read any."""
-    special = any(name in fields for fields in READ_BY.values())
-    return not special or family not in READ_BY or name in READ_BY[family]
-
-
 def varied_fields(trials: pd.DataFrame) -> list[str]:
     """The config fields that tell the settings of a study apart, in the order of `TrialConfig`.
 
@@ -117,7 +111,7 @@ def varied_fields(trials: pd.DataFrame) -> list[str]:
     names = []
     for name in SETTING_FIELDS:
         pairs = zip(trials["family"], trials[name], strict=True)
-        values = {str(value) for family, value in pairs if reads(family, name)}
+        values = {str(value) for family, value in pairs if family_reads(family, name)}
         if len(values) > 1 or any(LEADING.get(family) == name for family in families):
             names.append(name)
     return [name for name in names if name != "objective"]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis import tradeoff
 from analysis.frames import Frames, load, records
 from study.futility import Futility
-from study.progress import named, pareto, searched
+from study.progress import pareto
 from trainables.config import InputError, TrialConfig, check_choice
 
 DRAWS = 1000
@@ -102,12 +103,12 @@ def replay(frames: Frames, score: str = "mig_calibrated", draws: int = DRAWS, se
         drawn = [rng.integers(len(settings[name][1]), size=len(settings[name][1])).tolist() for name in names]
         stopped, best = _judged(settings, drawn)
         harmless += not stopped & best
-    fields = searched([config for config, _ in settings.values()])
+    labels = {row.id: row.label for row in tradeoff.settings(frames.trials)}
     steps = {name: sum(replicate.steps for replicate in replicates) for name, (_, replicates) in settings.items()}
     return Replay(
         settings=len(settings),
-        given_up=[named(settings[name][0], fields) for name in names if name in given_up],
-        on_front=[named(settings[name][0], fields) for name in names if name in given_up & front],
+        given_up=[labels[name] for name in names if name in given_up],
+        on_front=[labels[name] for name in names if name in given_up & front],
         harmless=harmless / draws,
         draws=draws,
         seeds=min(len(replicates) for _, replicates in settings.values()),

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.frames import reads, varied_fields
+from analysis.frames import varied_fields
 from analysis.statistics import Estimate, over_seeds
 from study.progress import pareto
-from trainables.config import written
+from trainables.config import family_reads, written
 
 TARGETS = {"recon": ".1f", "kl": ".1f", "mig_calibrated": ".3f"}
 """Columns of the table that are averaged over seeds, and how they are printed."""
@@ -61,7 +61,7 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
             Setting(
                 id=str(setting),
                 family=str(first["family"]),
-                fields={name: first[name] for name in names if reads(str(first["family"]), name)},
+                fields={name: first[name] for name in names if family_reads(str(first["family"]), name)},
                 estimates={name: over_seeds(finished[name].tolist() if name in finished else []) for name in TARGETS},
                 verdicts=dict(Counter(finished["verdict"].tolist() if "verdict" in finished else [])),
                 statuses=dict(Counter(group["status"].tolist())),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -64,6 +64,8 @@ def read_journal(path: Path) -> BaseStorage:
 def make_sampler(name: str, seed: int, number: int) -> BaseSampler:
     """The sampler of one suggestion, seeded by the search and the number: a sampler reopened would repeat itself."""
     mixed = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+    if name == "random":
+        return RandomSampler(seed=mixed)
     if name == "nsga2":
         return NSGAIISampler(population_size=POPULATION, seed=mixed)
     return TPESampler(n_startup_trials=RANDOM_SETTINGS, seed=mixed)

@@ -12,7 +12,7 @@ from typing import Any
 from study.config import StudyConfig
 from study.plan import FINAL, to_run
 from study.protocols import Protocol
-from study.source import Row, Source, with_stand_ins
+from study.source import Row, Search, Source, with_stand_ins
 from study.store import Study
 from trainables.config import ConfigError, TrialConfig, written
 
@@ -26,18 +26,8 @@ RECONSTRUCTS = 0.9
 
 
 @dataclass(frozen=True)
-class PilotSearch:
-    """Two steps: a VAE of low beta, then a ladder of gammas at the C_max that it asks for.
-
-    Attributes:
-        purpose: One line for `--list`.
-    """
-
-    purpose: str
-
-    def changed(self, protocol: Protocol) -> Protocol:
-        """As it is."""
-        return protocol
+class PilotSearch(Search):
+    """Two steps: a VAE of low beta, then a ladder of gammas at the C_max that it asks for."""
 
     def identity(self, study: StudyConfig, protocol: Protocol) -> dict[str, Any]:
         """All but the ladder's gammas, which may grow: the first step's mean decides the second step's C_max."""
@@ -86,6 +76,7 @@ class Pilot(Source):
         self.status, self.rows = dict(status), dict(rows)
         self.retry_failed, self.room = retry_failed, math.inf if limit is None else limit
         self.begun: set[str] = set()
+        self.first_keys = [config.key() for config in self.first]
 
     @property
     def has_more(self) -> bool:
@@ -95,8 +86,8 @@ class Pilot(Source):
     @property
     def waiting(self) -> bool:
         """Whether the first step still runs."""
-        keys = [config.key() for config in self.first]
-        return self.room > 0 and not self._has_ended(keys) and all(key in self.begun or self._done(key) for key in keys)
+        left = [key for key in self.first_keys if not self._done(key)]
+        return self.room > 0 and bool(left) and all(key in self.begun for key in left)
 
     def next(self) -> TrialConfig | None:
         """The next trial of either step, or None where the second must wait."""
@@ -116,24 +107,23 @@ class Pilot(Source):
     def planned(self) -> dict[str, TrialConfig]:
         """Both steps; the second as stand-ins until the first has ended."""
         total = len(self.seeds) * (1 + len(self.ladder))
-        if self._has_ended([config.key() for config in self.first]) and self.capacity_max is None:
+        if self._has_ended(self.first_keys) and self.capacity_max is None:
             total = 0  # there is no second step
         return with_stand_ins(self._known(), total, self.ladder)
 
     @property
     def capacity_max(self) -> float | None:
         """Mean KL of the low-beta replicates that reconstruct, nats at 2 digits; None before, or where none does."""
-        keys = [config.key() for config in self.first]
-        if not self._has_ended(keys):
+        if not self._has_ended(self.first_keys):
             return None
-        finished = [self.rows[key] for key in keys if self.status.get(key) == "finished"]
+        finished = [self.rows[key] for key in self.first_keys if self.status.get(key) == "finished"]
         nats = [row["kl"] for row in finished if row["recon"] < RECONSTRUCTS * row["constant_loss"]]
         return float(f"{sum(nats) / len(nats):.2g}") if nats else None
 
     def closing(self) -> list[str]:
         """The advice."""
         if self.capacity_max is None:
-            if self._has_ended([config.key() for config in self.first]):
+            if self._has_ended(self.first_keys):
                 return [
                     f"advice: none; beta {LOW_BETA:g} does not reconstruct after {self.first[0].steps:,} updates: "
                     "train longer, or raise the learning rate"

@@ -20,7 +20,7 @@ from study.lock import has_driver
 from study.plan import span
 from study.searches import planned, protocol_of
 from study.store import Study, open_study
-from trainables.config import READ_BY, SEED_FIELDS, TrialConfig, written
+from trainables.config import READ_BY, SEED_FIELDS, TrialConfig, family_reads, written
 
 RECENT_ROWS = 20
 """Reports that say how fast a study goes now; all of them say how fast it has gone."""
@@ -82,21 +82,21 @@ class Front:
 
     def __init__(self, target: str = "mig_calibrated", replicates: int = 1) -> None:
         self.target, self.replicates = target, replicates
-        self._points: dict[str, tuple[TrialConfig, list[tuple[float, float]]]] = {}
+        self._points: dict[str, tuple[TrialConfig, dict[str, tuple[float, float]]]] = {}
 
     def add(self, config: TrialConfig, row: Mapping[str, float]) -> None:
         """Take a finished trial; one without a finite value of both targets counts for nothing."""
         recon, score = row.get("recon", math.nan), row.get(self.target, math.nan)
         if isinstance(score, int | float) and math.isfinite(score) and math.isfinite(recon):
-            self._points.setdefault(config.setting(), (config, []))[1].append((recon, score))
+            points = self._points.setdefault(config.setting(), (config, {}))[1]
+            points[config.key()] = (recon, score)  # by key: one that is made again counts once
 
     def lines(self) -> list[str]:
         """`112.0  0.201  gamma 100, capacity_max 10, ramp_steps 3000 (2 seeds)`, best reconstruction first."""
         entries = [entry for entry in self._points.values() if len(entry[1]) >= self.replicates]
         names = searched([config for config, _ in self._points.values()])
-        means = [
-            (statistics.fmean(r for r, _ in points), statistics.fmean(s for _, s in points)) for _, points in entries
-        ]
+        columns = [zip(*points.values(), strict=True) for _, points in entries]
+        means = [(statistics.fmean(recons), statistics.fmean(scores)) for recons, scores in columns]
         lines = []
         for place in pareto(means):
             config, points = entries[place]
@@ -130,8 +130,7 @@ def searched(configs: Sequence[TrialConfig]) -> list[str]:
 
 def named(config: TrialConfig, names: Sequence[str]) -> str:
     """`beta 4`, `gamma 100, capacity_max 10, ramp_steps 3000`: those of `names` that the objective reads."""
-    others = {field for family, fields in READ_BY.items() if family != config.family for field in fields}
-    shown = [name for name in names if config.family not in READ_BY or name not in others]
+    shown = [name for name in names if family_reads(config.family, name)]
     return ", ".join(f"{name} {written(getattr(config, name))}" for name in shown) or config.objective
 
 

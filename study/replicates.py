@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from study.futility import Futility
 from study.journal import NAME, make_sampler
@@ -26,7 +26,7 @@ from study.space import Space
 from trainables.config import TrialConfig, from_dict
 
 DUPLICATES = 5
-"""Suggestions in a row that were made before; then an untried setting is drawn at random."""
+"""Suggestions in a row that were made before; then any setting that was not."""
 DUPLICATE, CUT_SHORT = "duplicate of an earlier setting", "the driver died while it asked"
 
 
@@ -107,8 +107,7 @@ class Replicates(Source):
 
     def next(self) -> TrialConfig | None:
         """The next replicate; a new setting where none waits and the budget admits one."""
-        setting = self._next_setting() or self._ask()
-        if setting is None:
+        if (setting := self._next_setting() or self._ask()) is None:
             return None
         if setting.state == TrialState.FAIL:
             self._open_again(setting)
@@ -166,7 +165,10 @@ class Replicates(Source):
     def _take_up(self, setting: _Setting, reports: Mapping[str, Sequence[Row]], retry_failed: bool) -> None:
         """Go on with a setting where the journal and the store have left it."""
         statuses = [self._status(config) for config in setting.configs]
-        if retry_failed and "failed" in statuses:
+        if self.futility:
+            for config in setting.configs:
+                self.futility.see_all(config, reports.get(config.key(), ()))
+        if retry_failed and "failed" in statuses and setting.state != TrialState.PRUNED:
             for config in setting.configs:
                 if self._status(config) not in ("finished", "diverged"):
                     self.ends.pop(config.key(), None)
@@ -179,8 +181,6 @@ class Replicates(Source):
             for config in setting.configs:
                 if self._status(config) in ("stopped", "dropped"):  # before it was tried again
                     self.ends.pop(config.key())
-                if self.futility:
-                    self.futility.see_all(config, reports.get(config.key(), ()))
             setting.waiting = self._without_result(setting)
             self._judge(setting)
 
@@ -199,8 +199,10 @@ class Replicates(Source):
         """A new setting, all its replicates waiting."""
         if not self._may_ask():
             return None
-        for _ in range(DUPLICATES):
-            self.study.sampler = make_sampler(self.sampler, self.search_seed, self._asked())
+        duplicates = 0
+        while duplicates < DUPLICATES or not self.space.points:
+            sampler = self.sampler if duplicates < DUPLICATES else "random"
+            self.study.sampler = make_sampler(sampler, self.search_seed, self._asked())
             trial = self.study.ask()
             config = self.space.suggest(trial)
             if config.setting() not in self._settings:
@@ -208,9 +210,9 @@ class Replicates(Source):
                     trial.set_user_attr(name, value)
                 return self._opened(config, trial.number)
             self._fail(trial.number, DUPLICATE)
-        draw = np.random.default_rng((self.search_seed, self._asked()))
-        config, params, distributions = self.space.untried(self._settings, draw)
-        return self._opened(config, self._added(config, params, distributions))
+            duplicates += 1
+        left = next(point for hashed, point in self.space.points.items() if hashed not in self._settings)
+        return self._opened(*self._added(left))
 
     def _opened(self, config: TrialConfig, number: int) -> _Setting:
         setting = _Setting(self._seeded(config), number)
@@ -220,23 +222,21 @@ class Replicates(Source):
 
     def _open_again(self, setting: _Setting) -> None:
         """Another Optuna trial for a setting that has failed."""
-        before = self._trials()[setting.number]
-        config = from_dict(TrialConfig, before.user_attrs["config"])
-        setting.number = self._added(config, before.params, before.distributions)
+        _, setting.number = self._added(self._trials()[setting.number].params)
         setting.state, setting.reason = TrialState.RUNNING, ""
 
-    def _added(self, config: TrialConfig, params: dict[str, Any], distributions: dict[str, Any]) -> int:
-        """The number of a running Optuna trial of this setting, written at once."""
-        attrs, running = self._described(config), TrialState.RUNNING
-        self.study.add_trial(
-            optuna.create_trial(state=running, params=params, distributions=distributions, user_attrs=attrs)
-        )
-        return len(self._trials()) - 1
+    def _added(self, params: dict[str, Any]) -> tuple[TrialConfig, int]:
+        """The setting of these parameters, and the number of a new Optuna trial of it, written at once."""
+        fixed = FixedTrial(params)
+        config = self.space.suggest(fixed)
+        attrs, kinds, running = self._described(config), fixed.distributions, TrialState.RUNNING
+        self.study.add_trial(create_trial(state=running, params=params, distributions=kinds, user_attrs=attrs))
+        return config, len(self._trials()) - 1
 
     def _described(self, config: TrialConfig) -> dict[str, Any]:
         """User attributes of an Optuna trial; `config` comes last: it says that all are there."""
-        named = {"setting": config.setting(), "label": self.space.label(config)}
-        return named | {"config": dataclasses.asdict(config)}
+        label, whole = self.space.label(config), dataclasses.asdict(config)
+        return {"setting": config.setting(), "label": label, "config": whole}
 
     def _judge(self, setting: _Setting) -> None:
         """Tell Optuna what the replicates so far decide."""

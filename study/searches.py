@@ -9,29 +9,27 @@ from typing import Any
 from study.config import Axes, StudyConfig
 from study.pilot import PilotSearch
 from study.protocols import PROTOCOLS, Protocol, published
-from study.source import Grid, Source
+from study.source import Grid, Search, Source
 from study.store import Study
 from study.tradeoff import TradeoffSearch
 from trainables.config import ConfigError, TrialConfig, check_choice, is_own
 
 
 @dataclass(frozen=True)
-class GridSearch:
+class GridSearch(Search):
     """A complete grid: the product of the axes of each of its families.
 
     Attributes:
-        purpose: One line for `--list`.
         families: The axes of each family; every family names its objective.
-        changed: The protocol as this search runs it.
+        change: What the search changes in a protocol.
     """
 
-    purpose: str
     families: Callable[[Protocol], list[Axes]]
-    changed: Callable[[Protocol], Protocol] = lambda protocol: protocol
+    change: Callable[[Protocol], Protocol] = lambda protocol: protocol
 
-    def identity(self, study: StudyConfig, protocol: Protocol) -> dict[str, Any]:
-        """Nothing: a grid may grow in every direction."""
-        return {}
+    def changed(self, protocol: Protocol) -> Protocol:
+        """The protocol with the grid of this search."""
+        return self.change(protocol)
 
     def planned(self, study: StudyConfig, protocol: Protocol, store: Study | None) -> dict[str, TrialConfig]:
         """All cells by key, without duplicates: all settings with the first seed, then with the second, ...
@@ -87,7 +85,7 @@ def _gamma_ramp(protocol: Protocol) -> Axes:
     }
 
 
-SEARCHES: dict[str, GridSearch | TradeoffSearch | PilotSearch] = {
+SEARCHES: dict[str, Search] = {
     "capacity_grid": GridSearch(
         "C_max x gamma x ramp length, against the fixed-beta family",
         families=lambda protocol: [_capacity(protocol), _beta(protocol)],
@@ -102,7 +100,7 @@ SEARCHES: dict[str, GridSearch | TradeoffSearch | PilotSearch] = {
     "benchmark": GridSearch(
         "the published reference grid of both families (on a laptop shortened: a smoke run)",
         families=lambda protocol: [_capacity(protocol), _beta(protocol)],
-        changed=published,
+        change=published,
     ),
 }
 

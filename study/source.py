@@ -1,10 +1,14 @@
-"""What a run trains, one trial after another: all that Tune's searcher, stopper and callback know of a search."""
+"""A search, and its source: what a run trains, one trial after another, as Tune's faces know it; without Ray."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from study.config import StudyConfig
 from study.plan import to_run
+from study.protocols import Protocol
+from study.store import Study
 from trainables.config import TrialConfig
 
 Row = Mapping[str, Any]
@@ -59,6 +63,44 @@ class Source(ABC):
     def closing(self) -> list[str]:
         """What is to be said at the end beside the report, a line each."""
         return []
+
+
+@dataclass(frozen=True)
+class Search(ABC):
+    """Turns a protocol into the trials of a study.
+
+    Attributes:
+        purpose: One line for `--list`.
+    """
+
+    purpose: str
+
+    def changed(self, protocol: Protocol) -> Protocol:
+        """The protocol as this search runs it."""
+        return protocol
+
+    def identity(self, study: StudyConfig, protocol: Protocol) -> dict[str, Any]:
+        """What else a store must hold for the study to go on in it; nothing where it may grow every way."""
+        return {}
+
+    @abstractmethod
+    def planned(self, study: StudyConfig, protocol: Protocol, store: Study | None) -> dict[str, TrialConfig]:
+        """Every trial by key, stand-ins for those that are yet to be chosen included.
+
+        Args:
+            study: Of this search.
+            protocol: As the search runs it.
+            store: What the study has so far.
+
+        Raises:
+            ConfigError: A trial cannot be run.
+        """
+
+    @abstractmethod
+    def source(
+        self, study: StudyConfig, protocol: Protocol, store: Study, retry_failed: bool, limit: int | None
+    ) -> Source:
+        """What a run trains now, at most `limit` trials."""
 
 
 class Grid(Source):

@@ -3,28 +3,24 @@
 import dataclasses
 import itertools
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from trainables.config import (
-    READ_BY,
     SEED_FIELDS,
     ConfigError,
     Evaluation,
     TrialConfig,
     check_choice,
+    family_reads,
     field_names,
-    is_own,
     written,
 )
 
 if TYPE_CHECKING:
-    from optuna import Trial
-    from optuna.distributions import BaseDistribution
+    from optuna.trial import BaseTrial
 
 LOGARITHMIC = ("beta", "gamma", "ramp_steps", "learning_rate")
 DIGITS = 3
@@ -51,13 +47,9 @@ class Range:
         kept = min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
         return int(kept) if whole else kept
 
-    def at(self, share: float, log: bool) -> float:
-        """The value so far along the range, by its logarithm or by itself."""
-        return self.low * (self.high / self.low) ** share if log else self.low + (self.high - self.low) * share
-
     def middle(self, log: bool) -> float:
-        """Half along the range."""
-        return self.at(0.5, log)
+        """Half along the range, by its logarithm or by itself."""
+        return math.sqrt(self.low * self.high) if log else (self.low + self.high) / 2
 
     def values(self, whole: bool) -> tuple[float, ...]:
         """All that `rounded` can give, or the first `MANY` and one more."""
@@ -104,44 +96,29 @@ class Space:
         read = {name: value for name, value in values.items() if reads(objective, name)}
         return dataclasses.replace(self.base, objective=objective, **read).canonical()
 
-    def distributions(self, objective: str) -> dict[str, "BaseDistribution"]:
-        """What Optuna draws for an objective, by field, the objective itself first where there are several."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-        found: dict[str, BaseDistribution] = {}
-        if len(self.objectives) > 1:
-            found["objective"] = CategoricalDistribution(self.objectives)
-        for name, bounds in self.ranges.items():
-            kind, log = IntDistribution if is_whole(name) else FloatDistribution, name in LOGARITHMIC
-            found[name] = kind(typed(name, bounds.low), typed(name, bounds.high), log=log)
-        found |= {name: CategoricalDistribution(among) for name, among in self.choices.items()}
-        return {name: among for name, among in found.items() if name == "objective" or reads(objective, name)}
-
-    def suggest(self, trial: "Trial") -> TrialConfig:
+    def suggest(self, trial: "BaseTrial") -> TrialConfig:
         """The setting that an Optuna trial chooses, at `DIGITS` digits."""
         objective = self.objectives[0]
         if len(self.objectives) > 1:
             objective = trial.suggest_categorical("objective", self.objectives)
-        searched = {name: among for name, among in self.distributions(objective).items() if name != "objective"}
-        values = {name: _suggested(trial, name, among) for name, among in searched.items()}
+        values: dict[str, Any] = {}
+        for name, bounds in self.ranges.items():
+            if not reads(objective, name):
+                continue
+            log = name in LOGARITHMIC
+            if is_whole(name):
+                values[name] = trial.suggest_int(name, int(bounds.low), int(bounds.high), log=log)
+            else:
+                values[name] = trial.suggest_float(name, bounds.low, bounds.high, log=log)
+        for name, among in self.choices.items():
+            if reads(objective, name):
+                values[name] = trial.suggest_categorical(name, among)
         return self._setting(objective, values)
 
-    @cached_property
+    @property
     def size(self) -> float:
         """How many settings there are; infinite where there are more than `MANY`."""
-        return len(self._points) or math.inf
-
-    def untried(
-        self, tried: Collection[str], draw: np.random.Generator
-    ) -> tuple[TrialConfig, dict[str, Any], dict[str, "BaseDistribution"]]:
-        """A setting drawn at random of those whose hash is not in `tried`: its config, and what Optuna keeps of it."""
-        while True:
-            points = [point for key, point in self._points.items() if key not in tried] or [self._drawn(draw)]
-            objective, values = points[draw.integers(len(points))]
-            config = self._setting(objective, values)
-            if config.setting() not in tried:
-                params = values if len(self.objectives) == 1 else {"objective": objective, **values}
-                return config, params, self.distributions(objective)
+        return len(self.points) or math.inf
 
     def typical(self) -> list[TrialConfig]:
         """A setting of each objective from the middle of the space, for its price."""
@@ -155,31 +132,23 @@ class Space:
         return ", ".join([config.objective, *(f"{name} {written(getattr(config, name))}" for name in names)])
 
     @cached_property
-    def _points(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Objective and values of every setting, by hash; empty where there are more than `MANY`."""
-        found: dict[str, tuple[str, dict[str, Any]]] = {}
+    def points(self) -> dict[str, dict[str, Any]]:
+        """What an Optuna trial holds of every setting, by its hash; empty where there are more than `MANY`."""
+        found: dict[str, dict[str, Any]] = {}
         for objective in self.objectives:
             axes = {name: bounds.values(is_whole(name)) for name, bounds in self.ranges.items()}
             axes = {name: values for name, values in (axes | self.choices).items() if reads(objective, name)}
             if math.prod(len(values) for values in axes.values()) > MANY:
                 return {}
+            own = {"objective": objective} if len(self.objectives) > 1 else {}
             for point in itertools.product(*axes.values()):
                 values = dict(zip(axes, point, strict=True))
-                found[self._setting(objective, values).setting()] = (objective, values)
+                found[self._setting(objective, values).setting()] = own | values
         return found
 
-    def _drawn(self, draw: np.random.Generator) -> tuple[str, dict[str, Any]]:
-        objective = self.objectives[draw.integers(len(self.objectives))]
-        values: dict[str, Any] = {}
-        for name, bounds in self.ranges.items():
-            values[name] = typed(name, bounds.at(draw.uniform(), name in LOGARITHMIC))
-        values |= {name: among[draw.integers(len(among))] for name, among in self.choices.items()}
-        return objective, {name: value for name, value in values.items() if reads(objective, name)}
-
     def _setting(self, objective: str, values: Mapping[str, Any]) -> TrialConfig:
-        ranged = {name: bounds.rounded(values[name], is_whole(name)) for name, bounds in self.ranges.items()
-                  if name in values}  # fmt: skip
-        return self.config(objective, {**values, **ranged})
+        found = {n: self.ranges[n].rounded(v, is_whole(n)) if n in self.ranges else v for n, v in values.items()}
+        return self.config(objective, found)
 
     def described(self) -> dict[str, Any]:
         """As it stands in a store."""
@@ -228,11 +197,7 @@ def read_ranges(words: list[str]) -> tuple[dict[str, Range], list[str]]:
 
 def reads(objective: str, name: str) -> bool:
     """Whether an objective reads a field; one's own may read any."""
-    family = TrialConfig(objective=objective).family
-    others = {field for key, fields in READ_BY.items() if key != family for field in fields}
-    if objective == "vae":
-        others.add("beta")
-    return is_own(objective) or name not in others
+    return family_reads(TrialConfig(objective=objective).family, name) and (objective, name) != ("vae", "beta")
 
 
 def is_whole(name: str) -> bool:
@@ -243,15 +208,3 @@ def is_whole(name: str) -> bool:
 def typed(name: str, value: float) -> Any:
     """A bound as a value of its field."""
     return int(value) if is_whole(name) else value
-
-
-def _suggested(trial: "Trial", name: str, among: "BaseDistribution") -> Any:
-    """As `trial.suggest_*` of that distribution."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(among, CategoricalDistribution):
-        return trial.suggest_categorical(name, among.choices)
-    if isinstance(among, IntDistribution):
-        return trial.suggest_int(name, among.low, among.high, log=among.log)
-    assert isinstance(among, FloatDistribution)
-    return trial.suggest_float(name, among.low, among.high, log=among.log)

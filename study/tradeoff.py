@@ -8,7 +8,7 @@ import numpy as np
 
 from study.config import Adaptive, StudyConfig
 from study.protocols import Protocol
-from study.source import Source, with_stand_ins
+from study.source import Search, Source, with_stand_ins
 from study.space import Range, Space, reads, typed
 from study.store import Study
 from trainables.config import ConfigError, InputError, TrialConfig, is_own, written
@@ -18,18 +18,8 @@ OBJECTIVES = ("beta_vae", "capacity")
 
 
 @dataclass(frozen=True)
-class TradeoffSearch:
-    """Settings that Optuna suggests, each judged by the means of its replicates (`study.replicates`).
-
-    Attributes:
-        purpose: One line for `--list`.
-    """
-
-    purpose: str
-
-    def changed(self, protocol: Protocol) -> Protocol:
-        """As it is."""
-        return protocol
+class TradeoffSearch(Search):
+    """Settings that Optuna suggests, each judged by the means of its replicates (`study.replicates`)."""
 
     def identity(self, study: StudyConfig, protocol: Protocol) -> dict[str, Any]:
         """All that decides which settings are asked for, and how they are judged."""

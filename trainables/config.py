@@ -271,6 +271,11 @@ def kind_name(kinds: Any) -> str:
     return kinds.__name__ if isinstance(kinds, type) else str(kinds)
 
 
+def family_reads(family: str, name: str) -> bool:
+    """Whether the objective of a family reads a config field; one's own objective may read any."""
+    return not any(name in fields for fields in READ_BY.values()) or name in READ_BY.get(family, (name,))
+
+
 def written(value: object) -> str:
     """A config value as it is printed: `100` for 100.0, nothing for None."""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

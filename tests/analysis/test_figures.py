@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -117,3 +118,17 @@ def test_a_beta_trial_has_no_c(fake_study: Path) -> None:
 def test_families_of_ones_own_have_colours_of_their_own() -> None:
     palette = figures.colours(["capacity", "my.loss:a", "my.loss:b", "my.loss:a"])
     assert len(set(palette.values())) == len(palette) == 4
+
+
+def test_names_lie_neither_on_each_other_nor_outside_the_axes() -> None:
+    figure, axes = plt.subplots(figsize=(6, 4))
+    axes.scatter([0, 1, 1, 1], [0, 0, 0.01, 1])
+    places = [(0.0, 0.0), (1.0, 0.0), (1.0, 0.01), (1.0, 1.0)]
+    points = [(f"a setting of a long name {number}", place, "black") for number, place in enumerate(places)]
+    figures._names(axes, points * 3)
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert 3 <= len(boxes) < 12
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert all(box.x0 >= axes.bbox.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
+    plt.close(figure)

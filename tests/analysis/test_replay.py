@@ -43,17 +43,17 @@ def test_a_futile_setting_off_the_front_saves_what_its_slower_replicate_had_left
             )
         )
     )
-    assert found.given_up == ["gamma 1000, capacity_max 25, ramp_steps 60"]
+    assert found.given_up == ["gamma = 1000, C = 25"]
     assert found.on_front == []
     assert found.harmless == 1
     assert (found.steps, found.saved, found.bound) == (600, 2 * (100 - 40), 200)
-    assert "1 of 3 settings would be given up (gamma 1000, capacity_max 25, ramp_steps 60)" in str(found)
+    assert "1 of 3 settings would be given up (gamma = 1000, C = 25)" in str(found)
     assert "may be a default" in str(found)
 
 
 def test_a_futile_setting_on_the_front_is_named_and_no_replay_is_harmless(tmp_path: Path) -> None:
     found = replay(load(study(tmp_path / "s", {10.0: [(50.0, 0.1, "---")] * 2, 100.0: [(60.0, 0.0, "+")] * 2})))
-    assert found.on_front == found.given_up == ["gamma 10, capacity_max 25, ramp_steps 60"]
+    assert found.on_front == found.given_up == ["gamma = 10, C = 25"]
     assert found.harmless == 0
     assert "may not be a default" in str(found)
 

@@ -47,6 +47,15 @@ def test_an_address_without_a_cluster_is_refused_in_one_line(monkeypatch: pytest
         launch._start_ray(Launch(cores=2, address="auto"))
 
 
+def test_a_ray_that_does_not_start_here_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**options: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore lines.")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(InputError, match=r"Ray did not start on this machine \(The current .* startup\.\); the same"):
+        launch._start_ray(Launch(cores=2))
+
+
 def test_the_flags_of_cluster_yaml_use_every_machine_that_may_join() -> None:
     root = Path(__file__).parents[2]
     text = (root / "cluster.yaml").read_text()

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -6,10 +7,10 @@ from hypothesis import strategies as st
 
 from study.config import StudyConfig
 from study.lock import has_driver
-from study.progress import progress, snapshot
+from study.progress import Front, named, pareto, progress, searched, snapshot
 from study.searches import planned
 from study.store import StoreError
-from tests.study.stores import open_store, row, start
+from tests.study.stores import BETA, CAPACITY, open_store, row, start
 
 TARGETS = {"a": 100, "b": 100, "c": 200}
 
@@ -62,3 +63,32 @@ def test_a_study_tells_its_progress_by_its_store_and_whether_a_driver_lives(tmp_
     assert dead.eta_seconds is None
     with pytest.raises(StoreError, match="is no store"):
         progress(tmp_path)
+
+
+def test_a_trial_that_is_made_again_counts_once_in_the_front() -> None:
+    front = Front("mig", replicates=2)
+    front.add(BETA, {"recon": 100.0, "mig": 0.5})
+    front.add(BETA, {"recon": 100.0, "mig": 0.5})
+    assert front.lines() == []  # one seed of two
+    front.add(dataclasses.replace(BETA, seed=1), {"recon": 110.0, "mig": 0.1})
+    assert front.lines() == ["105.0  0.300  beta 4 (2 seeds)"]
+    front.add(dataclasses.replace(BETA, beta=1.0), {"recon": 10.0, "mig": float("nan")})
+    assert len(front.lines()) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
+def test_the_front_is_what_no_other_point_beats(points: list[tuple[int, int]]) -> None:
+    def beaten(point: tuple[int, int]) -> bool:
+        return any(o[0] <= point[0] and o[1] >= point[1] and o != point for o in points)
+
+    places = pareto(points)
+    assert sorted(places) == [place for place, point in enumerate(points) if not beaten(point)]
+    assert [points[place] for place in places] == sorted(points[place] for place in places)
+
+
+def test_settings_are_named_by_what_differs() -> None:
+    slow = dataclasses.replace(CAPACITY, learning_rate=1e-5)
+    names = searched([BETA, CAPACITY, slow])
+    assert named(BETA, names) == "beta 4, learning_rate 0.0005"
+    assert named(slow, names) == "gamma 1000, capacity_max 25, ramp_steps 10, learning_rate 1e-05"
+    assert "learning_rate" not in named(CAPACITY, searched([BETA, CAPACITY]))

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from study.journal import NAME, open_journal
+from study import replicates
+from study.journal import NAME, make_sampler, open_journal
 from study.replicates import Known, Replicates
 from study.space import Range, Space
 from trainables.config import TrialConfig
@@ -379,6 +380,36 @@ def test_futility_remembers_the_reports_of_an_earlier_run(tmp_path: Path) -> Non
     assert second
     assert again.gives_up(first, {"step": 6, "verdict": "not informative"}) == ""
     assert again.gives_up(second, {"step": 6, "verdict": "not informative"}).startswith("futile")
+
+
+def test_a_crash_of_a_setting_given_up_is_not_tried_again(tmp_path: Path) -> None:
+    space = Space(BASE, ("capacity",), {"gamma": Range(1, 9)}, {})
+    harness = Futile(tmp_path, stop_futile=True, space=space, settings=1)
+    source = harness.source()
+    pair = [source.next(), source.next()]
+    for step in (2, 4, 6):
+        for config in pair:
+            assert config
+            source.gives_up(config, {"step": step, "verdict": "not informative"})
+            harness.status[config.key()] = "failed" if config.seed else "stopped"
+    assert told(harness) == {pair[0].setting(): "PRUNED"}  # type: ignore[union-attr]
+    assert not harness.source(retry_failed=True).has_more
+
+
+def test_where_the_sampler_only_repeats_itself_a_setting_is_drawn_at_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, seeds = [], iter(range(100))
+
+    def stuck(name: str, seed: int, number: int) -> Any:
+        made.append(name)
+        return make_sampler("random", 0, next(seeds) if name == "random" else 0)
+
+    monkeypatch.setattr(replicates, "make_sampler", stuck)
+    source = Harness(tmp_path).source()
+    first = [source.next() for _ in range(4)]
+    assert len({config.setting() for config in first if config}) == 2
+    assert made == ["tpe"] * (1 + replicates.DUPLICATES) + ["random"] * (len(made) - 1 - replicates.DUPLICATES)
 
 
 def test_a_replicate_at_its_end_is_not_given_up(tmp_path: Path) -> None:

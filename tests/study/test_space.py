@@ -1,6 +1,5 @@
 import math
 
-import numpy as np
 import optuna
 import pytest
 from hypothesis import given
@@ -121,7 +120,8 @@ def test_the_values_of_a_range_are_all_that_rounding_gives(low: float, width: fl
     assert list(values) == sorted(set(values))
     assert (values[0], values[-1]) == (bounds.rounded(bounds.low, whole), bounds.rounded(bounds.high, whole))
     for share in (0.1, 0.37, 0.5, 0.93):
-        raw = round(bounds.at(share, log=False)) if whole else bounds.at(share, log=False)
+        raw = bounds.low + share * (bounds.high - bounds.low)
+        raw = round(raw) if whole else raw
         kept = bounds.rounded(raw, whole)
         assert min(abs(kept - value) for value in values) <= 1e-9 * abs(kept)
 
@@ -133,14 +133,14 @@ def test_the_size_counts_settings_that_differ() -> None:
     assert Space(BASE, ("beta_vae", "capacity"), RANGES, {}).size == math.inf
 
 
-def test_an_untried_setting_is_one_that_was_not_tried_in_small_and_in_large_spaces() -> None:
-    draw = np.random.default_rng(0)
-    small = Space(BASE, ("beta_vae",), {}, {"beta": (1.0, 4.0)})
-    first = TrialConfig(objective="beta_vae", beta=1.0, steps=100)
-    config, params, distributions = small.untried([first.setting()], draw)
-    assert config.beta == params["beta"] == 4
-    assert set(distributions) == {"beta"}
-    large = Space(BASE, ("beta_vae", "capacity"), RANGES, {})
-    config, params, distributions = large.untried([], draw)
-    assert set(params) == set(distributions)
-    assert all(distributions[name]._contains(distributions[name].to_internal_repr(params[name])) for name in params)
+def test_the_points_of_a_small_space_are_what_optuna_holds_of_every_setting() -> None:
+    narrow = Space(
+        BASE, ("beta_vae", "capacity"), {"beta": Range(1.0, 1.02), "ramp_steps": Range(2, 3)}, {"latents": (5, 10)}
+    )
+    points = narrow.points
+    assert len(points) == narrow.size == 3 * 2 + 2 * 2
+    for hashed, params in points.items():
+        fixed = optuna.trial.FixedTrial(params)
+        assert narrow.suggest(fixed).setting() == hashed
+        assert fixed.params == params
+    assert Space(BASE, ("beta_vae", "capacity"), RANGES, {}).points == {}

@@ -150,6 +150,9 @@ def test_the_dashboard_is_refused_in_one_line(
     assert f"port {port} cannot be used (Address already in use); give another --port" in capsys.readouterr().err
     assert run.main(["--dashboard", str(tmp_path / "s"), "--port", "0"]) == 2
     assert "--port=0 is outside [1, 65535]" in capsys.readouterr().err
+    (tmp_path / "s" / "optuna.journal").write_text("no journal\n{}\n")
+    assert run.main(["--dashboard", str(tmp_path / "s")]) == 2
+    assert "cannot be read as an Optuna journal" in capsys.readouterr().err
     monkeypatch.setattr(dashboard.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"optuna-dashboard is not installed; pip install"):
         dashboard.serve(tmp_path / "s")
