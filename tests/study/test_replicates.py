@@ -274,6 +274,31 @@ def test_failed_settings_are_tried_again_only_when_asked_and_keep_what_has_finis
     assert not harness.source(retry_failed=True).has_more
 
 
+def first_seed_fails(config: TrialConfig) -> tuple[str, dict[str, Any]]:
+    return ("failed", {}) if config.seed == 0 else trained(config)
+
+
+def test_a_killed_retry_is_gone_on_with_by_the_plain_command(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, settings=1)
+    harness.run(first_seed_fails, slots=1)
+    assert sorted(harness.status.values()) == ["dropped", "failed"]
+    again = harness.source(retry_failed=True).next()  # and the driver dies while it trains
+    assert again
+    harness.status[again.key()] = "running"
+    harness.run(slots=1)
+    assert set(harness.status.values()) == {"finished"}
+    assert [trial.state for trial in harness.trials()] == [TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_retry_begins_only_settings_that_fit(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, settings=2)
+    harness.run(first_seed_fails, slots=1)
+    begun = len(harness.begun)
+    harness.run(slots=1, retry_failed=True, limit=3)
+    assert len(harness.begun) - begun == 2
+    assert sorted(harness.status.values()) == ["dropped", "failed", "finished", "finished"]
+
+
 def test_a_limit_begins_only_settings_that_fit(tmp_path: Path) -> None:
     harness = Harness(tmp_path)
     harness.run(limit=5)
