@@ -157,3 +157,17 @@ def test_another_ladder_is_planned_in_full_beside_what_was_trained() -> None:
     wider = pilot(StudyConfig("pilot", pinned={"gamma": (30.0, 300.0)}), status=source.status, rows=source.rows)
     assert len(wider.planned()) == 6
     assert len(run(wider)) == 4
+
+
+def test_of_several_gammas_that_hold_the_smallest_is_advised() -> None:
+    source = pilot(StudyConfig("pilot", pinned={"gamma": (300.0, 100.0, 200.0)}))
+    run(source)
+    assert source.closing()[-1] == "advice: --set gamma=100 --set capacity_max=17 --set ramp_steps=3000"
+
+
+def test_a_spent_limit_waits_for_nothing() -> None:
+    source = pilot(limit=2)
+    assert source.next()
+    assert source.next()
+    assert source.next() is None
+    assert not source.waiting

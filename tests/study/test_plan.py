@@ -95,3 +95,9 @@ def test_a_budget_that_admits_no_trial_is_refused() -> None:
 def test_limits_that_mean_nothing_are_refused(limits: dict) -> None:
     with pytest.raises(InputError, match=r"--max-(hours|cost)="):
         plan.Budget(**limits)
+
+
+def test_a_span_names_a_shared_unit_once() -> None:
+    assert plan.span(600.0, 720.0) == "10 to 12 min"
+    assert plan.span(40.0, 720.0) == "40 s to 12 min"
+    assert plan.span(700.0, 720.0) == "12 min"
