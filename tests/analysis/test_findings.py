@@ -144,3 +144,10 @@ def test_a_score_missing_in_the_row_and_in_a_later_file_is_one_missing_score() -
         f"Scores are missing in 2 trials: factor_vae: {reason}.",
         "Scores are missing in 1 trials: sap: one latent.",
     ]
+
+
+def test_what_a_search_chose_is_said_to_be_no_fair_sample(fake_study: Path) -> None:
+    frames, rows, sentences = told(fake_study)
+    assert findings.SEARCH_CLAIM not in sentences
+    frames.study.identity["search"] = "tradeoff"
+    assert findings.SEARCH_CLAIM in findings.sentences(frames, rows, findings.by_trial(frames, rows))

@@ -6,7 +6,7 @@ import pytest
 
 from analysis.frames import load
 from analysis.replay import main, replay
-from tests.study.stores import arrays, open_store, row, start
+from tests.study.stores import BETA, arrays, open_store, row, start
 from trainables.config import InputError, TrialConfig
 
 BASE = TrialConfig(steps=100, ramp_steps=60)
@@ -65,13 +65,26 @@ def test_a_setting_of_one_futile_seed_is_kept_but_given_up_in_the_replays_that_d
     assert found.harmless == pytest.approx(3 / 4, abs=0.04)  # one of four draws of two is the futile seed twice
 
 
+def test_fronts_are_taken_inside_families(tmp_path: Path) -> None:
+    path = study(tmp_path / "s", {10.0: [(50.0, 0.1, "---")] * 2})
+    with open_store(path) as store:  # better on both targets, and of the other family
+        for seed in range(2):
+            config = dataclasses.replace(BETA, seed=seed, steps=100)
+            key = start(store, config)
+            last = row(100, full=True, recon=40.0, mig_calibrated=0.9, verdict="fine")
+            store.finish(key, 1, last, arrays(), b"weights")
+    assert len(replay(load(path)).on_front) == 1
+
+
 def test_where_nothing_was_futile_the_study_says_nothing(tmp_path: Path) -> None:
     found = replay(load(study(tmp_path / "s", {10.0: [(50.0, 0.1, "+")] * 2})))
     assert str(found).startswith("No setting of 1 was ever futile")
 
 
 def test_a_setting_with_a_lost_replicate_does_not_compete(tmp_path: Path) -> None:
-    path = study(tmp_path / "s", {10.0: [(50.0, 0.1, "+")] * 2, 100.0: [(60.0, float("nan"), "---")] * 2})
+    path = study(
+        tmp_path / "s", {10.0: [(50.0, 0.1, "+")] * 2, 100.0: [(60.0, 0.5, "---"), (60.0, float("nan"), "---")]}
+    )
     assert replay(load(path)).settings == 1
 
 
