@@ -15,7 +15,8 @@ from analysis import tradeoff
 from analysis.frames import Frames, load, records
 from study.futility import Futility
 from study.progress import pareto
-from trainables.config import InputError, TrialConfig, check_choice
+from trainables.checks import InputError, check_choice
+from trainables.config import TrialConfig
 
 DRAWS = 1000
 ALLOWED = 0.95

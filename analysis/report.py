@@ -19,7 +19,7 @@ from analysis import figures, findings, scorecard, selection, sheets, tradeoff
 from analysis.frames import Frames, load, records
 from analysis.page import Page
 from study.store import StoreError
-from trainables.config import InputError
+from trainables.checks import InputError
 
 
 def main(words: list[str]) -> int:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from analysis.frames import Frames, load, records
 from study.store import Scores, StoreError, open_study, read_scores
-from trainables.config import InputError
+from trainables.checks import InputError
 from trainables.metrics import table
 from trainables.metrics.calibration import Score
 from trainables.metrics.table import Metric

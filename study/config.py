@@ -8,16 +8,8 @@ from typing import Any
 
 from study.plan import Budget
 from study.protocols import PROTOCOLS, Protocol
-from trainables.config import (
-    UINT32,
-    ConfigError,
-    Evaluation,
-    TrialConfig,
-    check_choice,
-    check_range,
-    from_dict,
-    is_own,
-)
+from trainables.checks import ConfigError, check_choice, check_range
+from trainables.config import UINT32, Evaluation, TrialConfig, from_dict, is_own
 
 SAMPLERS = ("tpe", "nsga2")
 TARGETS = (

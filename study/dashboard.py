@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from study.store import StoreError, open_study
-from trainables.config import InputError, check_range
+from trainables.checks import InputError, check_range
 
 HOST, PORT = "127.0.0.1", 8080
 

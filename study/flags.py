@@ -11,7 +11,7 @@ from study.preflight import cores, gpus
 from study.searches import SEARCHES
 from study.space import read_ranges
 from study.tradeoff import TradeoffSearch
-from trainables.config import InputError, check_choice, check_range
+from trainables.checks import InputError, check_choice, check_range
 from trainables.data.cache import RENDERED
 from trainables.settings import read_settings
 

@@ -23,7 +23,8 @@ from study.config import Launch
 from study.plan import Speed, duration, to_run
 from study.source import Source
 from study.store import Store, open_study
-from trainables.config import Evaluation, InputError, TrialConfig, from_dict
+from trainables.checks import InputError
+from trainables.config import Evaluation, TrialConfig, from_dict
 from trainables.trial import VAETrial
 
 MAX_FAILURES = 2

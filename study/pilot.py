@@ -14,7 +14,8 @@ from study.plan import FINAL, to_run
 from study.protocols import Protocol
 from study.source import Row, Search, Source, with_stand_ins
 from study.store import Study
-from trainables.config import ConfigError, TrialConfig, written
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig, written
 
 LOW_BETA = 1.0
 TRACKING_NATS = 1.0

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from trainables.config import Evaluation, InputError, TrialConfig, check_range
+from trainables.checks import InputError, check_range
+from trainables.config import Evaluation, TrialConfig
 
 ASSUMED_STEPS_PER_SECOND = {"bf16": 18.0, "fp32": 11.0, "gpu": 100.0}
 """One trial of batch 64 on one core of a laptop, by precision, until the study itself has measured.

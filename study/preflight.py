@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from study.store import StoreError
-from trainables.config import InputError
+from trainables.checks import InputError
 
 PROBE_SECONDS = 3.0
 PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py", "pandas", "scipy", "scikit-learn")

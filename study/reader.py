@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from study.parts import Parts
-from trainables.config import InputError, TrialConfig, from_dict, near
+from trainables.checks import InputError, near
+from trainables.config import TrialConfig, from_dict
 
 STATUS = {"started": "running", "retried": "running"}
 """Status after an event; every other event is its own status."""

@@ -22,7 +22,8 @@ from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, identity_of, planned, protocol_of, source_of
 from study.store import Store, StoreError, Study, open_study
 from study.tradeoff import check_target, whole_settings
-from trainables.config import InputError, TrialConfig, check_image_shape, is_own
+from trainables.checks import InputError
+from trainables.config import TrialConfig, check_image_shape, is_own
 from trainables.data.cache import check_known, locate
 from trainables.data.dataset import open_dataset
 from trainables.hardware import cpu_has_bf16, require_precision

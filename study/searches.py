@@ -12,7 +12,8 @@ from study.protocols import PROTOCOLS, Protocol, published
 from study.source import Grid, Search, Source
 from study.store import Study
 from study.tradeoff import TradeoffSearch
-from trainables.config import ConfigError, TrialConfig, check_choice, is_own
+from trainables.checks import ConfigError, check_choice
+from trainables.config import TrialConfig, is_own
 
 
 @dataclass(frozen=True)

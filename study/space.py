@@ -8,16 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from trainables.config import (
-    SEED_FIELDS,
-    ConfigError,
-    Evaluation,
-    TrialConfig,
-    check_choice,
-    family_reads,
-    field_names,
-    written,
-)
+from trainables.checks import ConfigError, check_choice
+from trainables.config import SEED_FIELDS, Evaluation, TrialConfig, family_reads, field_names, written
 
 if TYPE_CHECKING:
     from optuna.trial import BaseTrial

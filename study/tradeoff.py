@@ -11,7 +11,8 @@ from study.protocols import Protocol
 from study.source import Search, Source, with_stand_ins
 from study.space import Range, Space, reads, typed
 from study.store import Study
-from trainables.config import ConfigError, InputError, TrialConfig, is_own, written
+from trainables.checks import ConfigError, InputError
+from trainables.config import TrialConfig, is_own, written
 from trainables.data.dataset import Dataset
 
 OBJECTIVES = ("beta_vae", "capacity")

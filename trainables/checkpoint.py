@@ -6,12 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainables.config import ConfigError, TrialConfig, from_dict
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig, from_dict
 from trainables.model import build
 
 
 def read(state: bytes, whose: str) -> dict[str, Any]:
-    """What `Trainer.state` wrote, on the CPU: config, image_shape, step, model, optimizer and tracking.
+    """What `Trainer.state` wrote, on the CPU.
 
     Args:
         state: Bytes from anywhere: nothing but tensors and plain data is unpickled.
@@ -39,12 +40,13 @@ def model_of(state: bytes, whose: str) -> nn.Module:
 
     Returns:
         A module with encode(images (n, channels, 64, 64) in [0, 1]) -> mean and log std, each (n, latents), and
-        decode(codes (n, latents)) -> Bernoulli logits (n, channels, 64, 64).
+        decode(codes (n, latents)) -> Bernoulli logits (n, channels, 64, 64). A generator encodes the classes of the
+        factors, int64 (n, factors).
 
     Raises:
         ConfigError: The bytes are no checkpoint, or a model of one's own cannot be imported.
     """
     loaded = read(state, whose)
-    model = build(from_dict(TrialConfig, loaded["config"]), tuple(loaded["image_shape"]))
+    model = build(from_dict(TrialConfig, loaded["config"]), tuple(loaded["image_shape"]), loaded.get("factor_values"))
     model.load_state_dict(loaded["model"])
     return model.eval()

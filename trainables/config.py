@@ -5,33 +5,31 @@ here, in one sentence that names the value, the limit and the remedy.
 """
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainables.checks import ConfigError, check_choice, check_range, check_types
+
 OBJECTIVES = ("vae", "beta_vae", "capacity")
-MODELS = ("burgess2018-a1",)
+MODELS = ("burgess2018-a1", "burgess2018-generator")
+"""The VAE of A.1, and the generator of Fig. 3: its decoder behind the true factors."""
+FACTOR_CODES = ("scalar", "grouped")
 INITS = ("he", "pytorch")
 PRECISIONS = ("fp32", "bf16")
 UINT32 = 2**32
-READ_BY = {"beta": ("beta",), "capacity": ("gamma", "capacity_max", "capacity_start", "ramp_steps")}
-"""Fields that only one of our families reads."""
+READ_BY = {
+    "beta": ("beta", "beta_start"),
+    "capacity": ("gamma", "capacity_max", "capacity_start", "ramp_steps"),
+}
+"""Fields that only one of our families reads; under a `beta_start` the beta family reads `ramp_steps` too."""
+READ_BY_GENERATOR = ("factor_code", "factor_lr")
 IMAGE_SIDE = 64
 """Pixels on each side of the images that the network takes (Burgess et al. 2018, A.1)."""
-
-
-class InputError(ValueError):
-    """Bad input: one sentence that names the value, the limit and the remedy. The command line exits with 2."""
-
-
-class ConfigError(InputError):
-    """A setting that cannot be run; the message names the value, the limit and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,8 @@ class TrialConfig:
     """`vae`, `beta_vae` (Eq. 5), `capacity` (Eq. 8), or one's own as `package.module:function`."""
     beta: float = 1.0
     """Weight of the KL in `beta_vae`."""
+    beta_start: float | None = None
+    """Where beta begins; it goes to `beta` linearly over `ramp_steps`. None: beta is fixed."""
     gamma: float = 1000.0
     """Weight of |KL - C| in `capacity`."""
     capacity_max: float = 25.0
@@ -81,7 +81,12 @@ class TrialConfig:
     noise_seed: int | None = None
     """Overrides `seed` for the reparametrisation noise."""
     model: str = MODELS[0]
-    """The network of A.1, or one's own as `package.module:Class`."""
+    """The network of A.1, the generator of Fig. 3, or one's own as `package.module:Class`."""
+    factor_code: str = "scalar"
+    """How the generator sees a factor: as one number (`scalar`), or shape one-hot and orientation as cos and sin
+    (`grouped`)."""
+    factor_lr: float = 0.05
+    """Adam's rate of the generator's own scales and noises, which move at most so far an update."""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -90,8 +95,10 @@ class TrialConfig:
                 check_choice(name, value, ours)
         check_choice("init", self.init, INITS)
         check_choice("precision", self.precision, PRECISIONS)
+        check_choice("factor_code", self.factor_code, FACTOR_CODES)
         for name, low, high in (
             ("beta", 0.0, 1e6),
+            ("beta_start", 0.0, 1e6),
             ("gamma", 0.0, 1e9),
             ("capacity_max", 0.0, 1e4),
             ("capacity_start", 0.0, 1e4),
@@ -99,6 +106,7 @@ class TrialConfig:
             ("steps", 1, 10**9),
             ("batch_size", 1, 65_536),
             ("learning_rate", 1e-9, 1.0),
+            ("factor_lr", 1e-9, 10.0),
             ("latents", 1, 1024),
             ("seed", 0, UINT32 - 1),
             ("init_seed", 0, UINT32 - 1),
@@ -106,14 +114,13 @@ class TrialConfig:
             ("noise_seed", 0, UINT32 - 1),
         ):
             check_range(name, getattr(self, name), low, high)
-        if self.objective == "capacity":
-            if self.ramp_steps > self.steps:
-                raise ConfigError(f"ramp_steps={self.ramp_steps} exceeds steps={self.steps}; lower it or raise steps")
-            if self.capacity_start > self.capacity_max:
-                raise ConfigError(
-                    f"capacity_start={self.capacity_start} exceeds capacity_max={self.capacity_max}; "
-                    "lower it or raise capacity_max"
-                )
+        if (self.objective == "capacity" or self.is_annealed) and self.ramp_steps > self.steps:
+            raise ConfigError(f"ramp_steps={self.ramp_steps} exceeds steps={self.steps}; lower it or raise steps")
+        if self.objective == "capacity" and self.capacity_start > self.capacity_max:
+            raise ConfigError(
+                f"capacity_start={self.capacity_start} exceeds capacity_max={self.capacity_max}; "
+                "lower it or raise capacity_max"
+            )
 
     @property
     def family(self) -> str:
@@ -122,21 +129,33 @@ class TrialConfig:
             return self.objective
         return "capacity" if self.objective == "capacity" else "beta"
 
+    @property
+    def is_generator(self) -> bool:
+        """Whether the model sees the true factors in place of the image."""
+        return self.model == MODELS[1]
+
+    @property
+    def is_annealed(self) -> bool:
+        """Whether beta changes over `ramp_steps`."""
+        return self.objective == "beta_vae" and self.beta_start not in (None, self.beta)
+
     def canonical(self) -> "TrialConfig":
         """The same trial with every field that its objective and model do not read at the default.
 
         One's own objective may read any; one's own model initialises itself.
         """
-        default = TrialConfig()
-        if is_own(self.model) and self.init != default.init:
-            return dataclasses.replace(self, init=default.init).canonical()
-        if is_own(self.objective):
-            return self
+        unread: tuple[str, ...] = () if self.is_generator else READ_BY_GENERATOR
+        if is_own(self.model):
+            unread += ("init",)
+        changed: dict[str, Any] = {}
         if self.objective == "capacity":
-            return dataclasses.replace(self, beta=default.beta)
-        same = {name: getattr(default, name) for name in READ_BY["capacity"]}
-        beta = 1.0 if self.objective == "vae" else self.beta
-        return dataclasses.replace(self, objective="beta_vae", beta=beta, **same)
+            unread += READ_BY["beta"]
+        elif not is_own(self.objective):
+            kept = ("ramp_steps",) if self.is_annealed else ()
+            unread += tuple(name for name in READ_BY["capacity"] if name not in kept)
+            unread += () if self.is_annealed else ("beta_start",)
+            changed = {"objective": "beta_vae", "beta": 1.0 if self.objective == "vae" else self.beta}
+        return dataclasses.replace(self, **{name: getattr(TrialConfig, name) for name in unread}, **changed)
 
     def key(self) -> str:
         """Sixteen hex digits that name this trial in a store.
@@ -206,44 +225,6 @@ def _digest(config: TrialConfig) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def check_types(config: Any) -> None:
-    """Refuse fields whose value is not of the annotated type; an int is welcome where a float is meant.
-
-    Raises:
-        ConfigError: Naming the field, its value and the type that it takes.
-    """
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        kinds: Any = field.type
-        if kinds is float and type(value) is int:
-            object.__setattr__(config, field.name, float(value))
-            continue
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ConfigError(
-                f"{field.name}={value!r} is of type {type(value).__name__}; give a value of type {kind_name(kinds)}"
-            )
-
-
-def check_range(name: str, value: float | None, low: float, high: float) -> None:
-    """Refuse a number outside [low, high]; None means not set and passes.
-
-    Raises:
-        ConfigError: Naming the value and the limits.
-    """
-    if value is not None and not (math.isfinite(value) and low <= value <= high):
-        raise ConfigError(f"{name}={value} is outside [{low}, {high}]; choose a value inside")
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...] | list[str]) -> None:
-    """Refuse a word that is not one of `choices`, with the near ones first.
-
-    Raises:
-        ConfigError: Naming the word, the near ones and all choices.
-    """
-    if value not in choices:
-        raise ConfigError(f"unknown {name} {value!r}; {near(value, choices)}")
-
-
 def check_image_shape(shape: tuple[int, ...]) -> None:
     """Refuse images that the network does not take.
 
@@ -258,17 +239,6 @@ def check_image_shape(shape: tuple[int, ...]) -> None:
             f"images of {shape[1]} x {shape[2]} pixels do not fit the network; "
             f"convert the dataset to {IMAGE_SIDE} x {IMAGE_SIDE}"
         )
-
-
-def near(word: str, choices: tuple[str, ...] | list[str]) -> str:
-    """The remedy for a mistyped word: `did you mean ...?` where something is near, else all choices."""
-    close = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(choices)}"
-
-
-def kind_name(kinds: Any) -> str:
-    """`int`, `float`, `int | None`: an annotation as a person reads it."""
-    return kinds.__name__ if isinstance(kinds, type) else str(kinds)
 
 
 def family_reads(family: str, name: str) -> bool:

@@ -20,27 +20,17 @@ from trainables.metrics.calibration import Result
 from trainables.metrics.joint import joint_information
 from trainables.metrics.table import Metric
 from trainables.model import EncoderDecoder
-from trainables.randomness import EVALUATION, normals, permutation
+from trainables.passes import NotFinite, Passes, finite
+from trainables.pictures import Arrays, sheets
+from trainables.randomness import EVALUATION, integers, normals, permutation
 
-CHUNK = 128
-"""Images a forward pass."""
-SHEET_SEEDS, SHEET_REACH, SHEET_COLUMNS = 4, 3.0, 11
-"""Traversals: seed images, and the values from -3 to 3 that each latent takes."""
-SHEET_RECONSTRUCTIONS = 8
-MAX_LOG_STD = 85.0
-"""Beyond it the square of a standard deviation leaves fp32's range."""
 OUTER_ROWS = 1000
 """Draws whose density in the aggregate of `aggregate_rows` training images is asked for."""
 OFF_PLATEAU = 0.35
 """Share of R0 below which a model reconstructs more than the average image (science.md)."""
-_HELD_OUT, _TRAIN, _NOISE, _TRAIN_NOISE = range(4)  # counters of the evaluation stream
+_HELD_OUT, _TRAIN, _NOISE, _TRAIN_NOISE, _COLOURS, _TRAIN_COLOURS = range(6)  # counters of the evaluation stream
 
 Row = dict[str, Any]
-Arrays = dict[str, np.ndarray]
-
-
-class NotFinite(ArithmeticError):
-    """The model has diverged: a reconstruction or a posterior is infinite or NaN."""
 
 
 class Evaluator:
@@ -49,51 +39,54 @@ class Evaluator:
     Args:
         dataset: Its held-out part gives the probe.
         evaluation: Sizes and seed.
-        latents: Of the models to come.
-        precision: Autocast of the passes, as in training.
+        config: Of the trial whose models are to come.
         device: Where the models are.
     """
 
-    def __init__(
-        self, dataset: Dataset, evaluation: Evaluation, latents: int, precision: str, device: torch.device
-    ) -> None:
-        self.dataset, self.device, self.precision = dataset, device, precision
-        seed = evaluation.eval_seed
+    def __init__(self, dataset: Dataset, evaluation: Evaluation, config: TrialConfig, device: torch.device) -> None:
+        self.dataset, self.config = dataset, config
+        self.passes = Passes(dataset, config, device)
+        seed, latents = evaluation.eval_seed, config.latents
         self.seed = seed
-        order = permutation(seed, EVALUATION, _HELD_OUT, len(dataset.held_out_rows))
-        self.probe = dataset.held_out_rows[order[: evaluation.probe_rows].numpy()]
-        order = permutation(seed, EVALUATION, _TRAIN, len(dataset.train_rows))
-        self.train_rows = dataset.train_rows[order[: len(self.probe)].numpy()]
-        self.aggregate_rows = dataset.train_rows[order[: evaluation.aggregate_rows].numpy()]
+        self.probe = self._sample(dataset.held_out_rows, evaluation.probe_rows, _HELD_OUT, _COLOURS)
+        most = max(len(self.probe), evaluation.aggregate_rows)
+        seen = self._sample(dataset.train_rows, most, _TRAIN, _TRAIN_COLOURS)
+        self.train_rows, self.aggregate_rows = seen[: len(self.probe)], seen[: evaluation.aggregate_rows]
         self.report_rows = min(evaluation.report_rows, len(self.probe))
         count = len(self.probe) * latents
         self.noise = normals(seed, EVALUATION, _NOISE, count).view(-1, latents)
         count = len(self.train_rows) * latents
         self.train_noise = normals(seed, EVALUATION, _TRAIN_NOISE, count).view(-1, latents)
 
-    @torch.no_grad()
-    def report(self, model: EncoderDecoder, config: TrialConfig, step: int) -> Row:
-        """The cheap row: reconstruction, KL and information on the first `report_rows` probe rows."""
-        recon, mean, log_std = self._pass(model, self.probe[: self.report_rows], self.noise)
-        return self._basics(config, step, recon, mean, log_std)[0]
+    def _sample(self, part: np.ndarray, count: int, order: int, colours: int) -> np.ndarray:
+        """So many rows of a part in random order, each stored image once, in a random one of its colourings."""
+        chosen = permutation(self.seed, EVALUATION, order, len(part))[:count].numpy()
+        many = self.dataset.colourings
+        colouring = integers(self.seed, EVALUATION, colours, len(chosen), many).numpy()
+        return self.dataset.drawn(part, chosen * many + colouring)
 
     @torch.no_grad()
-    def full(self, model: EncoderDecoder, config: TrialConfig, step: int, nulls: bool) -> tuple[Row, Arrays]:
+    def report(self, model: EncoderDecoder, step: int) -> Row:
+        """The cheap row: reconstruction, KL and information on the first `report_rows` probe rows."""
+        recon, mean, log_std = self.passes.losses(model, self.probe[: self.report_rows], self.noise)
+        return self._basics(step, recon, mean, log_std)[0]
+
+    @torch.no_grad()
+    def full(self, model: EncoderDecoder, step: int, nulls: bool) -> tuple[Row, Arrays]:
         """The full evaluation on the whole probe.
 
         Args:
             model: To be scored.
-            config: Of its trial.
             step: Completed updates.
             nulls: Whether the scores get their nulls and ceilings.
 
         Returns:
             The row, and the arrays that later scores and sheets are made of.
         """
-        recon, mean, log_std = self._pass(model, self.probe, self.noise)
-        row, info = self._basics(config, step, recon, mean, log_std)
-        recon_mean, mse = self._mean_pass(model, mean)
-        recon_train, _, _ = self._pass(model, self.train_rows, self.train_noise)
+        recon, mean, log_std = self.passes.losses(model, self.probe, self.noise)
+        row, info = self._basics(step, recon, mean, log_std)
+        recon_mean, mse = self.passes.at_mean(model, self.probe, mean)
+        recon_train, _, _ = self.passes.losses(model, self.train_rows, self.train_noise)
         active = audit.active_latents(info.kl, info.info)
         row |= {
             "probe_rows": len(self.probe),
@@ -102,7 +95,7 @@ class Evaluator:
             "mse": mse,
             "recon_floor": self.dataset.recon_floor,
             "constant_loss": self.dataset.constant_loss,
-            "off_plateau": row["recon"] < OFF_PLATEAU * self.dataset.constant_loss,
+            "off_plateau": self._above_floor(row["recon"]) < OFF_PLATEAU,
             "dim_kl": float(info.dim_kl.sum()),
             **{f"dim_kl_{j}": float(value) for j, value in enumerate(info.dim_kl)},
             "active_latents": int(active.sum()),
@@ -115,12 +108,12 @@ class Evaluator:
         codes = mean.numpy()
         scores, tables = self._scores(codes, sampled.numpy(), active, nulls)
         arrays = {"probe_rows": self.probe, "mean": codes, "log_std": log_std.numpy()}
-        return row | scores, arrays | tables | self._sheets(model, mean)
+        return row | scores, arrays | tables | sheets(self.passes, model, self.probe, mean)
 
     def _joint(self, model: EncoderDecoder, mean: Tensor, log_std: Tensor, sampled: Tensor, info_sum: float) -> Row:
         """The brackets of I(x; z) and of TC; of the training images where `aggregate_rows` asks for them."""
         if len(self.aggregate_rows):
-            mean, log_std = self._encoded(model, self.aggregate_rows)
+            mean, log_std = self.passes.posteriors(model, self.aggregate_rows)
             info_sum = float(audit.information_per_latent(mean.numpy(), log_std.numpy()).info.sum())
             outer = min(OUTER_ROWS, len(self.train_noise), len(mean))
             sampled = mean[:outer] + log_std[:outer].exp() * self.train_noise[:outer]
@@ -149,6 +142,8 @@ class Evaluator:
             "factors": factors.astype(np.uint8),
             "mutual_information": mig.mutual_information(codes, factors),
         }
+        if self.config.is_generator:
+            return {"missing_scores": "the generator's codes are its factors, noised"}, tables
         results: dict[str, Result] = {}
         for metric in table.metrics_of(factors, self.dataset.factors):
             if metric.cheap:
@@ -166,22 +161,26 @@ class Evaluator:
         except Exception as error:  # a fault in a score must not cost the trial; rescoring computes it later
             return dict.fromkeys(metric.names, Result(math.nan, len(codes), missing=f"{type(error).__name__}: {error}"))
 
-    def verdict(self, config: TrialConfig, row: Row) -> str:
+    def verdict(self, row: Row) -> str:
         """The audit's verdict on a row with its `tracking`, the mean held-out KL - C over the ramp (NaN without)."""
         return audit.verdict(
-            objective=config.objective,
+            objective=self.config.objective,
             kl=row["kl"],
             info_sum=row["info_sum"],
-            recon=row["recon"],
-            constant_loss=self.dataset.constant_loss,
+            recon=row["recon"] - self.dataset.recon_floor,
+            constant_loss=self.dataset.constant_loss - self.dataset.recon_floor,
             capacity=row["capacity"],
             tracking=row["tracking"],
         )
 
-    def _basics(
-        self, config: TrialConfig, step: int, losses: Tensor, mean: Tensor, log_std: Tensor
-    ) -> tuple[Row, audit.Information]:
-        if not (losses.isfinite().all() and _finite(mean, log_std)):
+    def _above_floor(self, recon: float) -> float:
+        """Reconstruction loss above the pixels' own entropy, as a share of the best constant image's."""
+        floor = self.dataset.recon_floor
+        return (recon - floor) / (self.dataset.constant_loss - floor)
+
+    def _basics(self, step: int, losses: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Row, audit.Information]:
+        config = self.config
+        if not (losses.isfinite().all() and finite(mean, log_std)):
             raise NotFinite(f"the model of trial {config.key()} has no finite posterior or loss at step {step}")
         recon = losses.mean().item()
         info = audit.information_per_latent(mean.numpy(), log_std.numpy())
@@ -199,76 +198,3 @@ class Evaluator:
             **{f"info_{j}": float(value) for j, value in enumerate(info.info)},
         }
         return row, info
-
-    def _pass(self, model: EncoderDecoder, rows: np.ndarray, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction loss (rows,), mean and log std (rows, latents), on the CPU, of codes drawn with `noise`."""
-        losses, means, log_stds = [], [], []
-        for start in range(0, len(rows), CHUNK):
-            images = self._images(rows[start : start + CHUNK])
-            with self._autocast():
-                mean, log_std = (values.float() for values in model.encode(images))
-                draws = noise[start : start + len(images)].to(self.device)
-                logits = model.decode(mean + log_std.exp() * draws)
-            losses.append(objectives.reconstruction_loss(logits, images).cpu())
-            means.append(mean.cpu())
-            log_stds.append(log_std.cpu())
-        return torch.cat(losses), torch.cat(means), torch.cat(log_stds)
-
-    def _encoded(self, model: EncoderDecoder, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Mean and log std (rows, latents), on the CPU."""
-        pairs = []
-        for start in range(0, len(rows), CHUNK):
-            with self._autocast():
-                pairs.append(
-                    [values.float().cpu() for values in model.encode(self._images(rows[start : start + CHUNK]))]
-                )
-        mean, log_std = (torch.cat(tables) for tables in zip(*pairs, strict=True))
-        if not _finite(mean, log_std):
-            raise NotFinite("the model has no finite posterior on the training images")
-        return mean, log_std
-
-    def _mean_pass(self, model: EncoderDecoder, mean: Tensor) -> tuple[float, float]:
-        """Reconstruction loss at z = mean, nats per image, and squared error summed over pixels."""
-        losses, errors = [], []
-        for start in range(0, len(mean), CHUNK):
-            images = self._images(self.probe[start : start + CHUNK])
-            logits = self._decode(model, mean[start : start + CHUNK])
-            losses.append(objectives.reconstruction_loss(logits, images).cpu())
-            errors.append((torch.sigmoid(logits) - images).square().flatten(1).sum(1).cpu())
-        return torch.cat(losses).mean().item(), torch.cat(errors).mean().item()
-
-    def _sheets(self, model: EncoderDecoder, mean: Tensor) -> Arrays:
-        """Traversals (seeds, latents, columns, h, w, c) and reconstructions, uint8, of the first probe rows."""
-        latents = mean.shape[1]
-        grid = torch.linspace(-SHEET_REACH, SHEET_REACH, SHEET_COLUMNS)
-        seeds = mean[:SHEET_SEEDS]
-        codes = seeds[:, None, None, :].repeat(1, latents, SHEET_COLUMNS, 1)
-        for j in range(latents):
-            codes[:, j, :, j] = grid
-        frames = self._pixels(self._decode(model, codes.flatten(0, 2)))
-        count = min(SHEET_RECONSTRUCTIONS, len(mean))
-        return {
-            "traversals": frames.reshape(len(seeds), latents, SHEET_COLUMNS, *frames.shape[1:]),
-            "reconstructions": self._pixels(self._decode(model, mean[:count])),
-            "originals": self._pixels(self._images(self.probe[:count]), logits=False),
-        }
-
-    def _decode(self, model: EncoderDecoder, codes: Tensor) -> Tensor:
-        with self._autocast():
-            return model.decode(codes.to(self.device)).float()
-
-    def _pixels(self, values: Tensor, logits: bool = True) -> np.ndarray:
-        """(n, h, w, c) uint8 from logits or from pixels in [0, 1]."""
-        pixels = torch.sigmoid(values) if logits else values
-        return (pixels * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-
-    def _images(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.dataset.batch(rows)).to(self.device)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
-
-def _finite(mean: Tensor, log_std: Tensor) -> bool:
-    """Whether posteriors can be scored."""
-    return bool(mean.isfinite().all() and log_std.isfinite().all() and log_std.abs().max() <= MAX_LOG_STD)

@@ -4,7 +4,7 @@ import ctypes
 import platform
 from pathlib import Path
 
-from trainables.config import ConfigError
+from trainables.checks import ConfigError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # from glibc's malloc.h
 _MIB = 1 << 20

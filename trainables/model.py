@@ -1,12 +1,15 @@
 """The network of Burgess et al. 2018, A.1, with its two initialisations; or one's own in its place."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.config import ConfigError, TrialConfig, check_image_shape, is_own
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig, check_image_shape, is_own
+from trainables.generator import Generator
 from trainables.own import load
 from trainables.randomness import INIT, normals, uniforms
 
@@ -25,17 +28,26 @@ class EncoderDecoder(Protocol):
         ...
 
 
-def build(config: TrialConfig, image_shape: tuple[int, ...]) -> nn.Module:
-    """The untrained model of a trial, on the CPU: a function of its config.
+def build(
+    config: TrialConfig, image_shape: tuple[int, ...], values: Mapping[str, Sequence[float]] | None = None
+) -> nn.Module:
+    """The untrained model of a trial, on the CPU: a function of its config and of what the dataset is like.
 
     Args:
         config: Says which model, with how many latents, from which seed.
         image_shape: (channels, height, width).
+        values: The values of each factor of the dataset by class; only the generator asks for them.
 
     Raises:
-        ConfigError: The images do not fit our network, or one's own model is not what `trainables.own` asks for.
+        ConfigError: The images or factors do not fit our network, or one's own model is not what `trainables.own` asks
+            for.
     """
     seed = config.spawned_seed("init")
+    if config.is_generator:
+        check_image_shape(image_shape)
+        generator = Generator(values or {}, config.factor_code, decoder(image_shape[0], config.latents), config.latents)
+        initialise(generator, config.init, seed)
+        return generator
     if not is_own(config.model):
         model = VAE(image_shape, config.latents)
         initialise(model, config.init, seed)
@@ -98,19 +110,7 @@ class VAE(nn.Module):
             *_dense(HIDDEN, HIDDEN),
         )
         self.head = nn.Linear(HIDDEN, 2 * latents)
-        self.decoder = nn.Sequential(  # (batch, latents) -> (batch, colours, 64, 64)
-            *_dense(latents, HIDDEN),
-            *_dense(HIDDEN, HIDDEN),
-            *_dense(HIDDEN, CHANNELS * 16),
-            nn.Unflatten(1, (CHANNELS, 4, 4)),
-            Doubling(CHANNELS, CHANNELS),
-            nn.ReLU(inplace=True),
-            Doubling(CHANNELS, CHANNELS),
-            nn.ReLU(inplace=True),
-            Doubling(CHANNELS, CHANNELS),
-            nn.ReLU(inplace=True),
-            Doubling(CHANNELS, colours),
-        )
+        self.decoder = decoder(colours, latents)
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and log standard deviation, float32.
@@ -129,6 +129,23 @@ class VAE(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Bernoulli logits, float32, shape (batch, channels, 64, 64), of codes of shape (batch, latents)."""
         return self.decoder(codes).float()
+
+
+def decoder(colours: int, latents: int) -> nn.Sequential:
+    """The transpose of the encoder: (batch, latents) -> logits (batch, colours, 64, 64)."""
+    return nn.Sequential(
+        *_dense(latents, HIDDEN),
+        *_dense(HIDDEN, HIDDEN),
+        *_dense(HIDDEN, CHANNELS * 16),
+        nn.Unflatten(1, (CHANNELS, 4, 4)),
+        Doubling(CHANNELS, CHANNELS),
+        nn.ReLU(inplace=True),
+        Doubling(CHANNELS, CHANNELS),
+        nn.ReLU(inplace=True),
+        Doubling(CHANNELS, CHANNELS),
+        nn.ReLU(inplace=True),
+        Doubling(CHANNELS, colours),
+    )
 
 
 class Doubling(nn.ConvTranspose2d):
@@ -196,16 +213,17 @@ def _dense(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
 
 
 @torch.no_grad()
-def initialise(model: VAE, init: str, seed: int) -> None:
+def initialise(model: nn.Module, init: str, seed: int) -> None:
     """Set every parameter from the counter generator: the same numbers on every device and torch release.
 
     Args:
         model: Its parameters are overwritten.
         init: `he`: normal with variance 2 / fan-in (a transposed convolution of stride 2 reaches each pixel through 4
-            taps a channel, so its fan-in is 4 C_in), zero biases, and a head ten times smaller, so that every
-            posterior starts near the prior. `pytorch`: the library's default distributions.
+            taps a channel, so its fan-in is 4 C_in), zero biases, and a head ten times smaller, where there is one,
+            so that every posterior starts near the prior. `pytorch`: the library's default distributions.
         seed: Of the stream `INIT`.
     """
+    head = getattr(model, "head", None)
     for index, module in enumerate(model.modules()):
         if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             continue
@@ -219,6 +237,6 @@ def initialise(model: VAE, init: str, seed: int) -> None:
             continue
         transposed = isinstance(module, nn.ConvTranspose2d)
         fan_in = 4 * weight.shape[0] if transposed else weight[0].numel()
-        scale = (2 / fan_in) ** 0.5 * (0.1 if module is model.head else 1.0)
+        scale = (2 / fan_in) ** 0.5 * (0.1 if module is head else 1.0)
         weight.copy_(scale * normals(seed, INIT, index, weight.numel()).view(weight.shape))
         bias.zero_()

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.config import ConfigError, TrialConfig, is_own
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig, is_own
 from trainables.own import load
 
 
@@ -43,8 +44,18 @@ def capacity(step: int, config: TrialConfig) -> float:
 
     Source: Burgess et al. 2018, A.2.
     """
-    share = min(1.0, step / config.ramp_steps)
-    return config.capacity_start + (config.capacity_max - config.capacity_start) * share
+    return _ramped(config.capacity_start, config.capacity_max, step, config)
+
+
+def beta(step: int, config: TrialConfig) -> float:
+    """The weight of the KL after `step` completed updates: fixed, or on its way from `beta_start` over the ramp."""
+    if config.objective == "vae":
+        return 1.0
+    return _ramped(config.beta_start, config.beta, step, config) if config.beta_start is not None else config.beta
+
+
+def _ramped(start: float, end: float, step: int, config: TrialConfig) -> float:
+    return start + (end - start) * min(1.0, step / config.ramp_steps)
 
 
 def objective(recon: Tensor, kl: Tensor, step: int, config: TrialConfig) -> Tensor:
@@ -71,7 +82,7 @@ def objective(recon: Tensor, kl: Tensor, step: int, config: TrialConfig) -> Tens
     total = kl.sum(1).mean()
     if config.objective == "capacity":
         return recon.mean() + config.gamma * (total - capacity(step, config)).abs()
-    return recon.mean() + (1.0 if config.objective == "vae" else config.beta) * total
+    return recon.mean() + beta(step, config) * total
 
 
 def _own(recon: Tensor, kl: Tensor, step: int, config: TrialConfig) -> Tensor:

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from trainables.config import ConfigError, near
+from trainables.checks import ConfigError, near
 
 
 def load(name: str) -> Any:

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Any
 
-from trainables.config import ConfigError, Evaluation, TrialConfig, check_choice, field_names, kind_name
+from trainables.checks import ConfigError, check_choice, kind_name
+from trainables.config import Evaluation, TrialConfig, field_names
 
 
 def read_settings(texts: list[str]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
@@ -38,6 +39,6 @@ def _parse(kind: type[Any], name: str, word: str) -> Any:
     if kinds not in (int, float) and word.lower() == "none":
         return None
     try:
-        return float(word) if kinds is float else int(word)
+        return float(word) if kinds in (float, float | None) else int(word)
     except ValueError:
         raise ConfigError(f"{name}={word!r} is not of type {kind_name(kinds)}; give one such value") from None

@@ -13,16 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainables import checkpoint, hardware, objectives, randomness
-from trainables.config import ConfigError, Evaluation, InputError, TrialConfig, from_dict, is_own
+from trainables.checks import ConfigError, InputError
+from trainables.config import Evaluation, TrialConfig, from_dict, is_own
 from trainables.data.cache import locate
 from trainables.data.dataset import Dataset, open_dataset
-from trainables.evaluation import Arrays, Evaluator, NotFinite, Row
+from trainables.evaluation import Evaluator, Row
+from trainables.generator import rates
 from trainables.model import build
 from trainables.own import load
+from trainables.passes import NotFinite
+from trainables.pictures import Arrays, Snapshots
 from trainables.settings import read_settings
 
 
@@ -70,14 +75,14 @@ class Trainer:
         self.config, self.evaluation, self.dataset = config, evaluation, dataset
         if is_own(config.objective):
             load(config.objective)  # refused now, not at the first update
-        self.model: Any = build(config, dataset.image_shape)
+        self.model: Any = build(config, dataset.image_shape, dataset.values)
         self.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.999), fused=True
-        )
-        self.evaluator = Evaluator(dataset, evaluation, config.latents, config.precision, self.device)
+        groups = rates(self.model, config.learning_rate, config.factor_lr)
+        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.999), fused=True)
+        self.evaluator = Evaluator(dataset, evaluation, config, self.device)
+        self.passes = self.evaluator.passes
         self.step = 0
-        self.tracking = Tracking()
+        self.tracking, self.snapshots = Tracking(), Snapshots()
         self.finite = torch.ones((), dtype=torch.bool, device=self.device)
 
     def update(self) -> Tensor:
@@ -85,9 +90,10 @@ class Trainer:
         config = self.config
         if is_own(config.model) or is_own(config.objective):  # its dropout, say, is a function of seed and step too
             torch.manual_seed(config.spawned_seed("noise") << 32 | self.step)
-        images, noise = self._batch()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            mean, log_std = (values.float() for values in self.model.encode(images))
+        rows, noise = self._batch()
+        images = self.passes.images(rows)
+        with self.passes.autocast():
+            mean, log_std = (values.float() for values in self.model.encode(self.passes.inputs(rows, images)))
             codes = mean + log_std.exp() * noise  # Eq. 4
             logits = self.model.decode(codes)
         recon = objectives.reconstruction_loss(logits, images)
@@ -126,10 +132,12 @@ class Trainer:
         state = {
             "config": dataclasses.asdict(self.config),
             "image_shape": self.dataset.image_shape,
+            "factor_values": self.dataset.values,
             "step": self.step,
             "model": self.model.state_dict(),
             "optimizer": None if ended else self.optimizer.state_dict(),
             "tracking": dataclasses.asdict(self.tracking),
+            "snapshots": None if ended else self.snapshots.state(),
         }
         torch.save(state, buffer)
         return buffer.getvalue()
@@ -149,14 +157,14 @@ class Trainer:
             self.optimizer.load_state_dict(loaded["optimizer"])
         self.step = loaded["step"]
         self.tracking = Tracking(**loaded["tracking"])
+        if loaded["snapshots"] is not None:
+            self.snapshots.load(loaded["snapshots"])
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
-        """Images (batch, c, h, w) and noise (batch, latents) of the coming step."""
+    def _batch(self) -> tuple[np.ndarray, Tensor]:
+        """Rows of the dataset (batch,) and noise (batch, latents) of the coming step."""
         config, rows = self.config, self.dataset.train_rows
-        picks = randomness.integers(
-            config.spawned_seed("order"), randomness.ORDER, self.step, config.batch_size, len(rows)
-        )
-        images = torch.from_numpy(self.dataset.batch(rows[picks.numpy()])).to(self.device)
+        many = len(rows) * self.dataset.colourings
+        picks = randomness.integers(config.spawned_seed("order"), randomness.ORDER, self.step, config.batch_size, many)
         noise = randomness.normals(
             config.spawned_seed("noise"),
             randomness.NOISE,
@@ -164,7 +172,7 @@ class Trainer:
             config.batch_size * config.latents,
             self.device,
         )
-        return images, noise.view(config.batch_size, config.latents)
+        return self.dataset.drawn(rows, picks.numpy()), noise.view(config.batch_size, config.latents)
 
     def _next_report(self) -> int:
         """The next step to report at: a multiple of `report_every`, the ramp's end or the last step."""
@@ -191,14 +199,15 @@ class Trainer:
         ramping = self._has_ramp and self.step <= config.ramp_steps
         full = last or (ramping and self.step == config.ramp_steps)
         if full:
-            row, arrays = self.evaluator.full(self.model, config, self.step, nulls=last)
+            row, arrays = self.evaluator.full(self.model, self.step, nulls=last)
         else:
-            row, arrays = self.evaluator.report(self.model, config, self.step), None
+            row, arrays = self.evaluator.report(self.model, self.step), {}
         if ramping:
             self.tracking = self.tracking.with_report(self.step, row["kl"] - row["capacity"])
+            self.snapshots.add(self.passes, self.model, self.evaluator.probe, row["capacity"])
         row |= {"full": full, "tracking": self.tracking.mean}
-        row["verdict"] = self.evaluator.verdict(config, row)
-        return row, arrays if last else None
+        row["verdict"] = self.evaluator.verdict(row)
+        return row, arrays | self.snapshots.arrays if last else None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from analysis import findings, tradeoff
 from analysis.frames import Frames, load
 from study.config import StudyConfig
 from tests.analysis.conftest import two_lost, write_study
-from trainables.config import InputError
+from trainables.checks import InputError
 
 
 def told(path: Path) -> tuple[Frames, list[tradeoff.Setting], list[str]]:

@@ -7,7 +7,8 @@ import pytest
 from analysis.frames import load
 from analysis.replay import main, replay
 from tests.study.stores import BETA, arrays, open_store, row, start
-from trainables.config import InputError, TrialConfig
+from trainables.checks import InputError
+from trainables.config import TrialConfig
 
 BASE = TrialConfig(steps=100, ramp_steps=60)
 

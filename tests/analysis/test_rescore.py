@@ -17,7 +17,7 @@ from analysis.frames import _with_later, load, records
 from study.config import StudyConfig
 from study.store import Scores, read_scores
 from tests.analysis.conftest import write_study
-from trainables.config import InputError
+from trainables.checks import InputError
 from trainables.metrics import table
 
 ROOT = Path(__file__).parents[2]

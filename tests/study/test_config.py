@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from study.config import Launch, StudyConfig
 from study.protocols import LAPTOP, PAPER
-from trainables.config import ConfigError
+from trainables.checks import ConfigError
 
 
 def test_the_paper_protocol_has_the_papers_values() -> None:

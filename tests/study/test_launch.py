@@ -12,7 +12,7 @@ from study.adapters import SourceStopper
 from study.config import Launch
 from study.flags import parser
 from study.source import Grid
-from trainables.config import InputError
+from trainables.checks import InputError
 
 
 @pytest.mark.parametrize(

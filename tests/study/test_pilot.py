@@ -7,7 +7,8 @@ from study.config import StudyConfig
 from study.pilot import Pilot, steps_of
 from study.protocols import LAPTOP
 from study.searches import identity_of, planned
-from trainables.config import ConfigError, TrialConfig
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig
 
 SEEDS = (0, 1)
 R0 = 500.0

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study import plan
-from trainables.config import Evaluation, InputError, TrialConfig
+from trainables.checks import InputError
+from trainables.config import Evaluation, TrialConfig
 
 CONFIGS = [TrialConfig(seed=seed, steps=1700, ramp_steps=1200) for seed in range(6)]
 PLANNED = {config.key(): config for config in CONFIGS}

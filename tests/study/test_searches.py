@@ -3,7 +3,8 @@ import pytest
 from study.config import StudyConfig
 from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, GridSearch, planned, protocol_of
-from trainables.config import ConfigError, TrialConfig
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig
 
 
 def cells(study: StudyConfig) -> list[TrialConfig]:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from study.space import Range, Space, read_ranges, reads
-from trainables.config import ConfigError, TrialConfig
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig
 
 BASE = TrialConfig(steps=100, ramp_steps=10)
 RANGES = {"beta": Range(0.5, 16), "gamma": Range(10, 1000), "ramp_steps": Range(1, 100), "capacity_max": Range(3, 15)}

@@ -29,7 +29,8 @@ from study.store import StoreError, open_study
 from study.tradeoff import check_target, space, whole_settings
 from tests.study.commandline import ROOT, Command
 from tests.study.stores import build
-from trainables.config import Evaluation, InputError, TrialConfig
+from trainables.checks import InputError
+from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset, open_dataset
 from trainables.data.layout import write_dataset
 from trainables.metrics.table import metrics_of

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from trainables.checkpoint import model_of, read
-from trainables.config import ConfigError, Evaluation, TrialConfig
+from trainables.checks import ConfigError
+from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
 from trainables.trainer import Trainer
 

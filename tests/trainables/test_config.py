@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.config import ConfigError, Evaluation, TrialConfig, from_dict
+from trainables.checks import ConfigError
+from trainables.config import Evaluation, TrialConfig, from_dict
 
 
 def test_defaults_are_the_papers() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainables import hardware
-from trainables.config import ConfigError
+from trainables.checks import ConfigError
 
 
 def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.config import ConfigError, TrialConfig
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig
 from trainables.model import VAE, Doubling, build, initialise
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables import objectives
-from trainables.config import ConfigError, TrialConfig
+from trainables.checks import ConfigError
+from trainables.config import TrialConfig
 
 FINITE = st.floats(-5, 5)
 

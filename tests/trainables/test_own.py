@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.config import ConfigError
+from trainables.checks import ConfigError
 from trainables.own import load, source_sha256
 
 SOURCE = """

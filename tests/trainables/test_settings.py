@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from trainables.config import ConfigError
+from trainables.checks import ConfigError
 from trainables.settings import read_settings
 
 

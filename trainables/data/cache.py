@@ -7,14 +7,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from trainables.config import near
+from trainables.checks import near
+from trainables.data.blobs import render_blobs
+from trainables.data.coloured import colour
 from trainables.data.dataset import DatasetError
 from trainables.data.dsprites import render_dsprites
 from trainables.data.official import convert_official, is_official
 
 VARIABLE = "CAPACITY_STUDY_CACHE"
 """The environment variable that moves the cache folder."""
-RENDERED = {"dsprites": render_dsprites}
+RENDERED: dict[str, Callable[[Path], None]] = {
+    "dsprites": render_dsprites,
+    "blobs": render_blobs,
+    "blobs_wide": lambda path: render_blobs(path, aspect=2.0),
+    "coloured_dsprites": lambda path: colour(locate("dsprites"), path),
+}
 """Datasets that we make from nothing, by name."""
 MEGABYTES = 400
 """Disk that dSprites takes in our layout, rendered or official."""

@@ -2,9 +2,11 @@
 
 A file holds `images` ((n, 512) packed bits if binary 64 x 64, or (n, h, w, c)) and `classes` (n, factors),
 both uint8, `held_out` (n,) bool, `values/<factor>`, one short list each, and the attributes in `ATTRIBUTES`.
-`trainables.data.layout` writes it.
+`trainables.data.layout` writes it. A file of layout `COLOURED` borrows the binary images of another one and colours
+them (`trainables.data.coloured`).
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,10 +14,11 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 
-from trainables.config import InputError
+from trainables.checks import InputError
 
-LAYOUT = "capacity-study-1"
+LAYOUT, COLOURED = "capacity-study-1", "capacity-study-coloured-1"
 ATTRIBUTES = ("layout", "name", "factors", "entropy", "constant_loss", "recon_floor", "sha256")
+COLOUR_FACTORS = ("red", "green", "blue")
 BINARY_SIDE = 64
 PACKED_BYTES = BINARY_SIDE * BINARY_SIDE // 8
 
@@ -56,16 +59,41 @@ class Dataset:
     """Mean entropy of the held-out pixels, nats per image: the least cross-entropy there is; 0 if binary."""
     sha256: str
     """Of the bytes of images, classes and held_out."""
+    levels: tuple[float, ...] = ()
+    """Brightness that red, green and blue take independently of each other; none where images are as they are stored.
+    The last three factors are then these colours, and `images`, `classes`, `held_out` and the rows of both parts
+    tell of the shapes alone."""
+
+    @property
+    def colourings(self) -> int:
+        """Images that each stored one stands for."""
+        return len(self.levels) ** 3 or 1
+
+    def drawn(self, part: np.ndarray, picks: np.ndarray) -> np.ndarray:
+        """Rows of `train_rows` or `held_out_rows`, as `batch` and `factors_of` take them.
+
+        Args:
+            part: One of the two.
+            picks: Integers (batch,) in [0, len(part) * colourings): the colouring changes fastest.
+        """
+        if not self.levels:
+            return part[picks]
+        stored, colouring = np.divmod(picks, self.colourings)
+        return part[stored].astype(np.int64) * self.colourings + colouring
 
     def batch(self, rows: np.ndarray) -> np.ndarray:
         """Images as the network takes them.
 
         Args:
-            rows: Integers (batch,), in any order, repeated or not.
+            rows: Integers (batch,) as `drawn` gives them, in any order, repeated or not.
 
         Returns:
             float32 (batch, channels, height, width) in [0, 1].
         """
+        if self.levels:
+            stored, colours = self._colours(rows)
+            masks = np.unpackbits(self.images[stored], axis=1).reshape(-1, 1, BINARY_SIDE, BINARY_SIDE)
+            return masks * np.asarray(self.levels, np.float32)[colours][:, :, None, None]
         stored = self.images[rows]
         if stored.ndim == 2:
             return np.unpackbits(stored, axis=1).reshape(-1, *self.image_shape).astype(np.float32)
@@ -76,15 +104,23 @@ class Dataset:
         """What a store records of it, as JSON knows it."""
         return {
             "name": self.name,
-            "images": len(self.images),
+            "images": len(self.images) * self.colourings,
             "image_shape": list(self.image_shape),
             "factors": list(self.factors),
             "entropy": self.entropy,
         }
 
     def factors_of(self, rows: np.ndarray) -> np.ndarray:
-        """Factor classes of rows (batch,): int64 (batch, factors)."""
+        """Factor classes of rows (batch,) as `drawn` gives them: int64 (batch, factors)."""
+        if self.levels:
+            stored, colours = self._colours(rows)
+            return np.concatenate([self.classes[stored], colours], axis=1, dtype=np.int64)
         return self.classes[rows].astype(np.int64)
+
+    def _colours(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The stored rows (batch,), and the levels' indices (batch, 3)."""
+        stored, colouring = np.divmod(np.asarray(rows), self.colourings)
+        return stored, np.stack(np.unravel_index(colouring, 3 * (len(self.levels),)), axis=1)
 
 
 def open_dataset(path: str | Path) -> Dataset:
@@ -100,7 +136,7 @@ def open_dataset(path: str | Path) -> Dataset:
         raise DatasetError(f"dataset {path} is not an HDF5 file; expected one of layout {LAYOUT}")
     try:
         with h5py.File(path, "r") as file:
-            return _read(file, path)
+            return _coloured(file, path) if file.attrs.get("layout") == COLOURED else _read(file, path)
     except OSError as error:
         raise DatasetError(
             f"dataset {path} is truncated or half-written ({error}); "
@@ -136,6 +172,25 @@ def _read(file: h5py.File, path: Path) -> Dataset:
         constant_loss=float(about["constant_loss"]),
         recon_floor=float(about["recon_floor"]),
         sha256=str(about["sha256"]),
+    )
+
+
+def _coloured(file: Any, path: Path) -> Dataset:
+    about = dict(file.attrs)
+    plain = open_dataset(path.with_name(str(about["shapes"])))
+    levels = tuple(float(level) for level in about["levels"])
+    return dataclasses.replace(
+        plain,
+        path=path,
+        name=str(about["name"]),
+        factors=(*plain.factors, *COLOUR_FACTORS),
+        values=plain.values | dict.fromkeys(COLOUR_FACTORS, levels),
+        image_shape=(len(COLOUR_FACTORS), BINARY_SIDE, BINARY_SIDE),
+        entropy=float(about["entropy"]),
+        constant_loss=float(about["constant_loss"]),
+        recon_floor=float(about["recon_floor"]),
+        sha256=str(about["sha256"]),
+        levels=levels,
     )
 
 

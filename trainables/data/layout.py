@@ -132,10 +132,14 @@ class Tally:
         if not self.binary:
             self.floor += float(_BYTE_ENTROPY[unseen].sum())
 
-    def constant_loss(self) -> float:
-        """R0: mean held-out cross-entropy of the training part's pixel means, nats per image."""
-        constant = np.clip(self.train / max(self.train_images, 1), CLIP, 1 - CLIP)
-        unseen = self.held_out / max(self.held_out_images, 1)
+    def constant_loss(self, brightness: float = 1.0) -> float:
+        """R0: mean held-out cross-entropy of the training part's pixel means, nats per image.
+
+        Args:
+            brightness: That the images are shown with, 1 as they are counted.
+        """
+        constant = np.clip(brightness * self.train / max(self.train_images, 1), CLIP, 1 - CLIP)
+        unseen = brightness * self.held_out / max(self.held_out_images, 1)
         return float(-(unseen * np.log(constant) + (1 - unseen) * np.log(1 - constant)).sum())
 
     def recon_floor(self) -> float:

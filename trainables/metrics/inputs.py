@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainables.config import InputError
+from trainables.checks import InputError
 
 
 class MetricError(InputError):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainables.config import near
+from trainables.checks import near
 from trainables.metrics import (
     beta_vae,
     calibration,

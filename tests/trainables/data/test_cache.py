@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.config import InputError
+from trainables.checks import InputError
 from trainables.data import cache as cache_module
 from trainables.data.cache import cache_folder, locate
 from trainables.data.dataset import Dataset, DatasetError, open_dataset
@@ -72,7 +72,7 @@ def test_an_official_file_is_converted_once_and_again_when_it_changes(cache: Pat
 
 
 def test_an_unknown_name_is_refused_with_the_near_one(cache: Path) -> None:
-    with pytest.raises(InputError, match=r"unknown dataset 'dsprite': .*did you mean dsprites\?"):
+    with pytest.raises(InputError, match=r"unknown dataset 'dsprite': .*did you mean dsprites"):
         locate("dsprite")
     with pytest.raises(DatasetError, match=r"unknown dataset '/no/where': .*choose one of dsprites"):
         locate("/no/where")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainables.config import InputError
+from trainables.checks import InputError
 from trainables.metrics.inputs import MetricError, checked_factors, checked_rows, checked_table
 
 CODES = np.zeros((3, 2), dtype=np.float32)
