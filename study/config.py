@@ -99,6 +99,15 @@ class StudyConfig:
         """Name or path of the study's dataset."""
         return self.pinned.get("dataset", (PROTOCOLS[self.protocol].trial.dataset,))[0]
 
+    def of(self, protocol: Protocol) -> "StudyConfig":
+        """The same study with the dataset and the model of its protocol, as the search runs it, pinned where not yet.
+
+        Both belong to a study's identity; only what a search changes is pinned, so that others stay as they were.
+        """
+        changed = {name: getattr(protocol.trial, name) for name in ("dataset", "model")}
+        ours = {name: (value,) for name, value in changed.items() if value != getattr(TrialConfig, name)}
+        return dataclasses.replace(self, pinned={**ours, **self.pinned})
+
     def settled(self, precision: str, report_every: int) -> "StudyConfig":
         """The same study with what nobody has chosen yet."""
         return dataclasses.replace(

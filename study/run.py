@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 trials (or the report) failed, 2 bad input (or Ray did not
 """
 
 import argparse
+import dataclasses
 import os
 import signal
 import sys
@@ -155,11 +156,14 @@ def start(
 
 def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyConfig:
     """The study with `auto` settings resolved: once, when the study is created, and then as its store says."""
+    protocol = protocol_of(study)
+    study = study.of(protocol)
     if existing:
         settings = existing.identity
         return study.settled(settings.get("precision", "fp32"), settings.get("report_every", 1))
     precision = "bf16" if cpu_has_bf16() or where.gpus else "fp32"
-    thinned = report_sparingly(study.evaluation, where.slots, ASSUMED_STEPS_PER_SECOND["gpu"])
+    evaluation = dataclasses.replace(protocol.evaluation, **study.measured)
+    thinned = report_sparingly(evaluation, where.slots, ASSUMED_STEPS_PER_SECOND["gpu"])
     return study.settled(precision, thinned.report_every)
 
 

@@ -103,7 +103,9 @@ def check_target(target: str, dataset: Dataset, probe_rows: int) -> None:
         raise InputError(f"no row has the target {target}: the dataset has no factors; use a grid search")
     from trainables.metrics.table import measured, metrics_of  # scikit-learn
 
-    factors = dataset.factors_of(dataset.held_out_rows[:probe_rows])
+    part = dataset.held_out_rows
+    picks = np.linspace(0, len(part) * dataset.colourings - 1, min(probe_rows, len(part))).astype(np.int64)
+    factors = dataset.factors_of(dataset.drawn(part, picks))
     name = target.removesuffix("_calibrated").removesuffix("_active").removesuffix("_sampled")
     metric = next((metric for metric in metrics_of(factors, dataset.factors) if name in metric.names), None)
     if metric is None:

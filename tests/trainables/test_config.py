@@ -107,3 +107,25 @@ def test_a_model_of_ones_own_initialises_itself() -> None:
     config = TrialConfig(objective="beta_vae", model="a:b", gamma=3.0)
     assert dataclasses.replace(config, init="pytorch").key() == config.key()
     assert config.key() == dataclasses.replace(config, gamma=TrialConfig.gamma).key()
+
+
+def test_an_annealed_beta_is_another_trial_that_reads_the_ramp() -> None:
+    fixed = TrialConfig(objective="beta_vae", beta=4.0)
+    annealed = dataclasses.replace(fixed, beta_start=64.0)
+    assert annealed.key() != fixed.key()
+    assert annealed.key() != dataclasses.replace(annealed, ramp_steps=50_000).key()
+    assert annealed.setting() == dataclasses.replace(annealed, seed=3).setting()
+    assert annealed.family == "beta"
+    assert dataclasses.replace(fixed, beta_start=4.0).key() == fixed.key()  # it goes nowhere
+    assert TrialConfig(beta_start=64.0).key() == TrialConfig().key()  # a capacity trial has no beta
+    with pytest.raises(ConfigError, match="ramp_steps=100000 exceeds steps=50"):
+        TrialConfig(objective="beta_vae", beta=4.0, beta_start=64.0, steps=50)
+
+
+def test_only_a_generator_reads_the_code_of_its_factors() -> None:
+    assert TrialConfig(factor_code="grouped", factor_lr=0.1).key() == TrialConfig().key()
+    generator = TrialConfig(model="burgess2018-generator")
+    assert generator.key() != dataclasses.replace(generator, factor_code="grouped").key()
+    assert generator.key() != dataclasses.replace(generator, factor_lr=0.1).key()
+    with pytest.raises(ConfigError, match="unknown factor_code 'groups'; did you mean grouped"):
+        TrialConfig(factor_code="groups")

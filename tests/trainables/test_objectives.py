@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import re
 import sys
@@ -93,3 +94,12 @@ def test_what_cannot_be_descended_is_refused(function: str, said: str, monkeypat
     recon, kl = torch.ones(4, requires_grad=True), torch.ones(4, 2, requires_grad=True)
     with pytest.raises(ConfigError, match=re.escape(f"gave a loss of {said}; return a scalar")):
         objectives.objective(recon, kl, 5, named(function, monkeypatch))
+
+
+def test_beta_goes_linearly_from_its_start_over_the_ramp_and_stays() -> None:
+    config = TrialConfig(objective="beta_vae", beta=4.0, beta_start=64.0, ramp_steps=10, steps=20)
+    assert [objectives.beta(step, config) for step in (0, 5, 10, 15)] == [64.0, 34.0, 4.0, 4.0]
+    assert objectives.beta(3, dataclasses.replace(config, beta_start=None)) == 4.0
+    assert objectives.beta(3, dataclasses.replace(config, objective="vae")) == 1.0
+    recon, kl = torch.tensor([100.0, 102.0]), torch.tensor([[1.0, 0.5], [0.0, 1.5]])
+    assert objectives.objective(recon, kl, 5, config).item() == pytest.approx(101 + 34 * 1.5)
