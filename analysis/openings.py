@@ -4,7 +4,8 @@ That latents open one after another as C rises is the claim of Burgess et al. 20
 and the treatment of ties and re-openings are ours (docs/metrics.md).
 """
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,14 +41,15 @@ class Opening:
         return abs(self.step - other.step) < max(self.interval, other.interval)
 
 
-def openings(reports: pd.DataFrame, trial: Mapping[str, Any]) -> list[Opening]:
+def openings(reports: pd.DataFrame, trial: Mapping[str, Any], measure: str = "info") -> list[Opening]:
     """The latents of one trial in the order in which they opened; those that never did are left out.
 
     Before its first report every latent counts as shut.
 
     Args:
-        reports: The trial's rows by step: `step` and `info_<j>` (nats).
+        reports: The trial's rows by step: `step` and `info_<j>` or `kl_<j>` (nats).
         trial: Its row of `Frames.trials`: `family`, `capacity_start`, `capacity_max` and `ramp_steps` are read.
+        measure: `info`: I_j has to cross the threshold. `kl`: KL_j, as Fig. 3 draws it of the generator.
     """
     if reports.empty:
         return []
@@ -57,7 +59,7 @@ def openings(reports: pd.DataFrame, trial: Mapping[str, Any]) -> list[Opening]:
     last_step = trial["ramp_steps"] if has_ramp else steps[-1]
     found = []
     for latent in latents_of(reports):
-        info = np.concatenate([[0.0], reports[f"info_{latent}"].to_numpy(float)])
+        info = np.concatenate([[0.0], reports[f"{measure}_{latent}"].to_numpy(float)])
         upward = np.flatnonzero((info[:-1] < OPEN) & (info[1:] >= OPEN))
         in_time = upward[steps[upward + 1] <= last_step]
         if len(in_time) == 0:
@@ -85,6 +87,33 @@ def resolved(found: list[Opening]) -> bool:
     """Whether reports are close enough to tell the first two latents that stayed open from the third."""
     kept = [opening for opening in found if not opening.closed]
     return len(kept) < 3 or not kept[1].tied(kept[2])
+
+
+def before(orders: Sequence[Mapping[str, Opening | None]]) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Who opens before whom, counted over seeds: the matrix that is compared with the order of Fig. 3.
+
+    Args:
+        orders: Of each seed, the opening of each name, None where it never opened (censored: it may yet, beyond C_max).
+
+    Returns:
+        For each ordered pair (i, j): seeds in which i opens before j, in which nobody can tell (a tie, closer than one
+        report; or neither ever opened), and all. One that opened came before one that never did.
+    """
+    names = list(orders[0]) if orders else []
+    found = {}
+    for i, j in itertools.permutations(names, 2):
+        first = tied = 0
+        for order in orders:
+            one, other = order[i], order[j]
+            if one is None or other is None:
+                first += one is not None
+                tied += one is None and other is None
+            elif one.tied(other):
+                tied += 1
+            else:
+                first += one.step < other.step
+        found[i, j] = (first, tied, len(orders))
+    return found
 
 
 def latents_of(columns: Iterable[str]) -> list[int]:

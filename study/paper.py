@@ -71,11 +71,12 @@ GENERATOR = GridSearch(
     change=Change(
         laptop={
             "model": "burgess2018-generator",
-            "gamma": 300.0,
+            "gamma": 100.0,
             "capacity_start": 0.5,
             "capacity_max": 25.0,
-            "steps": 5000,
-            "ramp_steps": 5000,
+            "steps": 6000,
+            "ramp_steps": 6000,
+            "factor_lr": 0.01,
         },
         paper={
             "model": "burgess2018-generator",
@@ -84,9 +85,10 @@ GENERATOR = GridSearch(
             "capacity_max": 25.0,
             "steps": 100_000,
             "ramp_steps": 100_000,
+            "factor_lr": 0.01,
         },
-        seeds=(2, 10),
-        report_every=(50, 400),
+        seeds=(3, 10),
+        report_every=(60, 400),
     ),
 )
 

@@ -39,6 +39,7 @@ LOADS_TORCH = {
     "trainables.objectives",
     "trainables.passes",
     "trainables.pictures",
+    "trainables.position",
     "trainables.randomness",
     "trainables.speed",
     "trainables.trainer",

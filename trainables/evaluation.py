@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables import objectives
+from trainables import objectives, position
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
+from trainables.generator import Generator
 from trainables.metrics import audit, mig, table
 from trainables.metrics.calibration import Result
 from trainables.metrics.joint import joint_information
@@ -53,6 +54,7 @@ class Evaluator:
         seen = self._sample(dataset.train_rows, most, _TRAIN, _TRAIN_COLOURS)
         self.train_rows, self.aggregate_rows = seen[: len(self.probe)], seen[: evaluation.aggregate_rows]
         self.report_rows = min(evaluation.report_rows, len(self.probe))
+        self.positions = position.position_rows(dataset, self.probe[0])
         count = len(self.probe) * latents
         self.noise = normals(seed, EVALUATION, _NOISE, count).view(-1, latents)
         count = len(self.train_rows) * latents
@@ -78,7 +80,7 @@ class Evaluator:
         Args:
             model: To be scored.
             step: Completed updates.
-            nulls: Whether the scores get their nulls and ceilings.
+            nulls: Whether the scores get their nulls and ceilings, and the position map is made: at the end.
 
         Returns:
             The row, and the arrays that later scores and sheets are made of.
@@ -108,7 +110,13 @@ class Evaluator:
         codes = mean.numpy()
         scores, tables = self._scores(codes, sampled.numpy(), active, nulls)
         arrays = {"probe_rows": self.probe, "mean": codes, "log_std": log_std.numpy()}
-        return row | scores, arrays | tables | sheets(self.passes, model, self.probe, mean)
+        arrays |= tables | sheets(self.passes, model, self.probe, mean)
+        if isinstance(model, Generator):
+            arrays["latent_factors"] = model.code.group.cpu().numpy()
+        elif nulls and self.positions is not None:
+            place, map_ = position.measured(self.passes, model, self.positions, info.kl, info.info)
+            return row | scores | place, arrays | map_
+        return row | scores, arrays
 
     def _joint(self, model: EncoderDecoder, mean: Tensor, log_std: Tensor, sampled: Tensor, info_sum: float) -> Row:
         """The brackets of I(x; z) and of TC; of the training images where `aggregate_rows` asks for them."""

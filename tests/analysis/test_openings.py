@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from analysis.openings import Opening, first_two, latents_of, openings, resolved
+from analysis.openings import Opening, before, first_two, latents_of, openings, resolved
 
 CAPACITY = {"family": "capacity", "capacity_start": 0.0, "capacity_max": 10.0, "ramp_steps": 400}
 BETA = CAPACITY | {"family": "beta"}
@@ -86,3 +86,33 @@ def test_without_a_ramp_all_of_training_counts_and_no_capacity_is_told(trial: di
 
 def test_latents_are_ordered_by_number_and_sums_are_none() -> None:
     assert latents_of(["info_10", "info_sum", "info_2", "kl_3"]) == [2, 10]
+
+
+def test_openings_by_kl_read_kl() -> None:
+    rows = reports(info_0=[0.0, 0.0], kl_0=[0.1, 0.5])
+    assert openings(rows, CAPACITY) == []
+    (opening,) = openings(rows, CAPACITY, measure="kl")
+    assert opening.step == pytest.approx(125)
+
+
+def at(step: float, interval: float = 10) -> Opening:
+    return Opening(0, step, math.nan, 0, False, interval)
+
+
+def test_the_matrix_counts_who_is_first_with_ties_and_censoring() -> None:
+    orders = [
+        {"x": at(100), "y": at(105), "scale": at(300), "shape": None, "turn": None},
+        {"x": at(100), "y": at(150), "scale": None, "shape": None, "turn": at(400)},
+        {"x": at(200), "y": at(150), "scale": at(300), "shape": at(290, 20), "turn": None},
+    ]
+    found = before(orders)
+    assert found["x", "y"] == (1, 1, 3)
+    assert found["y", "x"] == (1, 1, 3)
+    assert found["x", "scale"] == (3, 0, 3)  # one never opened: it comes later, if at all
+    assert found["scale", "x"] == (0, 0, 3)
+    assert found["scale", "shape"] == (1, 2, 3)  # a tie by the wider interval, and neither
+    assert found["turn", "shape"] == (1, 1, 3)
+    for (i, j), (first, tied, seeds) in found.items():
+        assert first + tied + found[j, i][0] == seeds
+        assert found[j, i][1] == tied
+    assert before([]) == {}

@@ -1,0 +1,78 @@
+"""What a model does with the position of the object: its position map, and the numbers that Fig. 2 shows as pictures.
+
+Source: Burgess et al. 2018, section 4.3 and Fig. 2; the numbers are ours (docs/metrics.md).
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.data.dataset import Dataset
+from trainables.fragmentation import fragmentation
+from trainables.metrics.alignment import LEAST_POSITIONS, axis_alignment, position_latents
+from trainables.model import EncoderDecoder
+from trainables.passes import Passes
+
+AXES = ("x", "y")
+"""Names of the factors that say where the object is."""
+BASES = 8
+"""Base positions of the traversals along each axis."""
+
+
+def position_rows(dataset: Dataset, like: int) -> np.ndarray | None:
+    """Rows (nx, ny) of the images that differ from row `like` in position alone, x along the first axis.
+
+    None where the dataset names no x and y, lacks some position, or has too few of them for a map.
+    """
+    if not set(AXES) <= set(dataset.factors):
+        return None
+    stored, colouring = divmod(int(like), dataset.colourings)
+    columns = [dataset.factors.index(name) for name in AXES]
+    others = [k for k in range(dataset.classes.shape[1]) if k not in columns]
+    same = np.flatnonzero((dataset.classes[:, others] == dataset.classes[stored, others]).all(axis=1))
+    places = dataset.classes[same][:, columns].astype(np.int64)
+    rows = np.full([len(dataset.values[name]) for name in AXES], -1, np.int64)
+    rows[places[:, 0], places[:, 1]] = same
+    if (rows < 0).any() or min(rows.shape) < LEAST_POSITIONS:
+        return None
+    return rows * dataset.colourings + colouring
+
+
+def measured(
+    passes: Passes, model: EncoderDecoder, rows: np.ndarray, kl: np.ndarray, info: np.ndarray
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The position columns of a row, and the map itself.
+
+    Where the position is all there is to know, as of blobs, traversals are searched for jumps and ghosts too: of other
+    images they show much besides.
+
+    Args:
+        passes: Of the model.
+        model: At its end.
+        rows: As `position_rows` gives them.
+        kl: (latents,), nats, on the probe.
+        info: (latents,), I_j in nats, on the probe.
+    """
+    dataset = passes.dataset
+    means = passes.posteriors(model, rows.ravel())[0].numpy().reshape(*rows.shape, -1)
+    spans = [float(np.ptp(dataset.values[name])) for name in AXES]
+    spacing = (spans[0] / (rows.shape[0] - 1), spans[1] / (rows.shape[1] - 1))
+    latents = position_latents(means, kl, info)
+    found = axis_alignment(means, spacing, kl, latents)
+    row: dict[str, Any] = {
+        "position_latents": int(latents.sum()),
+        "alignment": found.alignment,
+        "axis_angle": found.angle,
+        "torn_share": found.torn_share,
+    }
+    if set(dataset.factors) == set(AXES):
+        places = (np.linspace(0, count - 1, BASES).round().astype(int) for count in rows.shape)
+        bases = means[np.ix_(*places)].reshape(-1, means.shape[2])
+
+        def decode(codes: np.ndarray) -> np.ndarray:
+            return torch.sigmoid(passes.decode(model, torch.from_numpy(codes))).mean(1).cpu().numpy()
+
+        broken = fragmentation(decode, bases, means, latents, max(spans))
+        row |= {"jumps": broken.jumps, "ghosts": broken.ghosts}
+    return row, {"position_means": means, "position_latents": latents}
