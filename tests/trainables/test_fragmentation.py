@@ -222,7 +222,7 @@ def test_frames_at_once_agree_with_one_at_a_time(seed, black, position_range, lo
 
 @pytest.mark.parametrize("chunk", [1, 7, 121, 10_000])
 def test_chunks_change_nothing_and_bound_what_is_decoded(monkeypatch, chunk):
-    codes, asked = bases(5), []
+    codes, asked = bases(5).astype(np.float64), []
     decode = patches(3)
 
     def counting(part):

@@ -226,6 +226,14 @@ def test_constants_are_those_of_a_random_rotation():
     assert alignment.NEAR_AXIS_NULL == pytest.approx(20 / 90)
 
 
+def test_latents_that_move_unlike_have_another_null():
+    # Twice the range along x at the same variance: half the slope (docs/metrics.md).
+    means = positions(6, 6) * [0.5, 1.0]
+    results = [aligned(rotated(means, turn)) for turn in np.arange(0, 360, 0.25)]
+    assert np.mean([result.alignment for result in results]) == pytest.approx(0.683, abs=0.001)
+    assert np.mean([result.angle < alignment.NEAR_AXIS for result in results]) == pytest.approx(0.180, abs=0.005)
+
+
 MAPS = st.tuples(st.integers(0, 2**32 - 1), st.integers(6, 12), st.integers(6, 12), st.integers(1, 4))
 SPACINGS = st.tuples(st.floats(0.25, 4), st.floats(0.25, 4))
 
