@@ -66,6 +66,58 @@ def trial_figure(frames: Frames, key: str, seed_image: int = 0) -> Figure:
     return figure
 
 
+def paper_sheet(frames: Frames, key: str, seed_image: int = 0) -> Figure:
+    """One finished trial as Figures 2 and 4 show theirs: samples, reconstructions, then a row a latent by KL.
+
+    The traversed image is the first sample. Where the trial has a position map, each row ends in its latent's tuning:
+    the posterior mean at every position.
+
+    Args:
+        frames: Of its study.
+        key: The trial's.
+        seed_image: Which of the stored probe images is traversed; with another than the first, the samples begin there.
+    """
+    trial, arrays = frames.trial(key), frames.study.arrays(key)
+    rows = rows_by_kl(trial, arrays, frames.factors)
+    originals, decoded = (np.roll(arrays[name], -seed_image, axis=0) for name in ("originals", "reconstructions"))
+    frames_of_rows = np.stack([faded(arrays["traversals"][seed_image, row.latent], row.active) for row in rows])
+    columns = min(len(originals), frames_of_rows.shape[1])
+    picture = mosaic(np.concatenate([np.stack([originals, decoded])[:, :columns], frames_of_rows[:, :columns]]))
+    maps = arrays.get("position_means")
+    height = 0.42 * (len(rows) + 2)
+    figure = plt.figure(figsize=(8.6 if maps is not None else 7.6, height))
+    figure.set_layout_engine("none")  # rows and maps have to meet
+    axes = figure.add_axes((0.23, 0.02, 0.62 if maps is not None else 0.75, 0.93))
+    _show(axes, picture)
+    axes.set_aspect("auto")
+    step = originals.shape[1] + GAP
+    axes.set_yticks([step * place + originals.shape[1] / 2 for place in range(len(rows) + 2)])
+    axes.set_yticklabels(["held-out", "decoded", *(row.label for row in rows)], family="monospace", fontsize=7)
+    axes.set_xticks([])
+    for row, text in zip(rows, axes.get_yticklabels()[2:], strict=True):
+        text.set_color("black" if row.active else "silver")
+    if maps is not None:
+        _tuning(figure, maps, rows)
+    return figure
+
+
+def _tuning(figure: Figure, maps: np.ndarray, rows: list[Row]) -> None:
+    """The maps (nx, ny, latents) of the rows at the sheet's right, as Fig. 2: blue -3, white 0, red 3."""
+    share = 0.93 / (len(rows) + 2)
+    image = None
+    for place, row in enumerate(rows):
+        axes = figure.add_axes((0.87, 0.02 + share * (len(rows) - 1 - place), 0.07, share * 0.96))
+        image = axes.imshow(maps[:, :, row.latent].T, cmap="bwr", vmin=-REACH, vmax=REACH, aspect="auto")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.grid(False)
+    if image is not None:
+        scale = figure.add_axes((0.87, 0.965 - share * 0.6, 0.07, share * 0.2))
+        figure.colorbar(image, cax=scale, orientation="horizontal", ticks=[-REACH, 0, REACH])
+        scale.tick_params(labelsize=6, length=1)
+        scale.set_title("mean by position", fontsize=6, pad=2)
+
+
 def rows_by_kl(trial: Mapping[str, Any], arrays: dict[str, np.ndarray], factors: list[str]) -> list[Row]:
     """The latents of a finished trial by held-out KL, high to low.
 
