@@ -114,8 +114,7 @@ def _blocks(source: Path) -> Iterator[np.ndarray]:
     brightest = 0
     with _reading(source), h5py.File(source, "r") as file:
         stored = _dataset(source, file, "images")
-        depth = stored.chunks[0] if stored.chunks else 1
-        step = min(depth * max(1, BLOCK // depth), DEEPEST)  # whole chunks, or each is decompressed many times
+        step = read_at_once(stored.chunks[0] if stored.chunks else 1)
         for start in range(0, len(stored), step):
             images = stored[start : start + step]
             images = images.reshape(*images.shape[:3], -1)
@@ -124,6 +123,11 @@ def _blocks(source: Path) -> Iterator[np.ndarray]:
                 yield images[first : first + BLOCK]
     if brightest < 2:
         _refuse(source, f"has images whose brightest pixel is {brightest}", "0 to 255: multiply binary images by 255")
+
+
+def read_at_once(depth: int) -> int:
+    """Images to read at once where chunks are `depth` deep: whole ones, or each is decompressed many times."""
+    return min(depth * max(1, BLOCK // depth), DEEPEST)
 
 
 def _dataset(source: Path, file: h5py.File, name: str) -> Any:

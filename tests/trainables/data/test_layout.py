@@ -115,6 +115,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a list": ({"classes": CLASSES.tolist()}, "classes are list; give a uint8 array"),
     "a column too few": ({"classes": CLASSES[:, :1]}, "classes have 1 columns but values 2 factors; give one each"),
     "a class too high": ({"classes": CLASSES[:, ::-1]}, "class 4 of two has no value; give 5 values, not 2"),
+    "a class just too high": ({"values": {"two": [0], "five": range(5)}}, "class 1 of two has no value; give 2 values"),
     "a path as name": (
         {"values": {"a/b": [0, 1], "five": range(5)}},
         "'a/b' cannot name a factor; give text",

@@ -1,8 +1,10 @@
 import io
 import os
 import re
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
@@ -296,6 +298,13 @@ def test_no_damage_raises_anything_else(name: str, where: int, put: bytes) -> No
         assert shrunk(data[:where] + put + data[where + len(put) :], FEW[name]).shape == (64, 64, 3)
     except DatasetError as error:
         assert "picture it" in str(error)  # noqa: PT017
+
+
+def test_a_bomb_is_refused_unopened() -> None:
+    data = encoded(blots(0, (8, 8)), "PNG")
+    header = b"IHDR" + struct.pack(">II", 50_000, 50_000) + data[24:29]
+    with pytest.raises(DatasetError, match="unreadable picture it .*decompression bomb"):
+        shrunk(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:], CHAIRS)
 
 
 def shrunk(data: bytes, layout: PictureLayout) -> np.ndarray:

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from trainables.data.dataset import DatasetError, open_dataset
-from trainables.data.tables import SHAPES3D, KnownTable, _factors, convert_table, is_table, table_megabytes
+from trainables.data.tables import (
+    BLOCK,
+    DEEPEST,
+    SHAPES3D,
+    KnownTable,
+    _factors,
+    convert_table,
+    is_table,
+    read_at_once,
+    table_megabytes,
+)
 
 TINY3D = KnownTable(name="shapes3d", table="labels", sizes=dict(zip(SHAPES3D.sizes, (3, 2, 2, 2, 4, 2), strict=True)))
 """Shapes3D with fewer values."""
@@ -85,14 +95,22 @@ def test_images_of_every_shape_and_chunking_are_kept(channels: tuple[int, ...], 
     assert ours.name == "mine"
 
 
-@pytest.mark.parametrize("block", [1, 7, 16])
-def test_blocks_are_whole_chunks_and_no_deeper_than_allowed(
-    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@given(st.integers(1, 500_000))
+def test_whole_chunks_are_read_about_a_block_at_once_within_bounds(depth: int) -> None:
+    step = read_at_once(depth)
+    assert step <= DEEPEST
+    assert step % depth == 0 or depth > DEEPEST
+    assert step > BLOCK // 2 or step == depth
+
+
+@pytest.mark.parametrize("deepest", [1, 20, 60, 61])
+def test_every_image_is_read_once_whatever_the_steps(
+    deepest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainables.data.tables.BLOCK", block)
-    monkeypatch.setattr("trainables.data.tables.DEEPEST", 20)
+    monkeypatch.setattr("trainables.data.tables.BLOCK", 7)
+    monkeypatch.setattr("trainables.data.tables.DEEPEST", deepest)
     images = pictures(61, 1)
-    for depth in (3, 8, 30):
+    for depth in (3, 30, 61):
         with h5py.File(tmp_path / "mine.h5", "w") as file:
             file.create_dataset("images", data=images, chunks=(depth, 64, 64, 1))
         convert_table(tmp_path / "mine.h5", tmp_path / "ours.h5")
@@ -187,6 +205,7 @@ BAD = {
         "has images whose brightest pixel is 1; expected 0 to 255: multiply binary images by 255",
     ),
     "fewer factors": (put("factors", np.zeros((59, 2))), "has 59 rows of factors; expected 60, one an image"),
+    "more factors": (put("factors", np.zeros((61, 2))), "has 61 rows of factors; expected 60, one an image"),
     "flat factors": (put("factors", np.zeros(60)), "has factors of float64 (60,); expected integers or floats (60, k)"),
     "no columns": (put("factors", np.zeros((60, 0))), "has factors of float64 (60, 0); expected integers or floats"),
     "flags": (put("factors", np.zeros((60, 2), bool)), "has factors of bool (60, 2); expected integers or floats"),
