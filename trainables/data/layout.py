@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from trainables.data.dataset import LAYOUT
+from trainables.data.dataset import LAYOUT, PACKED_BYTES
 
 HELD_OUT_SHARE = 10
 """One image in ten is held out."""
@@ -19,7 +19,7 @@ CLIP = 1e-6
 
 
 def write_dataset(
-    path: Path,
+    path: str | Path,
     name: str,
     blocks: Iterable[np.ndarray],
     classes: np.ndarray,
@@ -36,7 +36,13 @@ def write_dataset(
         blocks: Images in row order, a few hundred a block: uint8 (m, 512) packed bits or (m, h, w, c).
         classes: uint8 (n, factors); (n, 0) where no factors are known.
         values: The values of each factor by class; its order is that of the columns of `classes`.
+
+    Raises:
+        ValueError: An argument is not as said here, or the images are too few or too alike to hold some out; no
+            file is made.
     """
+    _check_factors(classes, values)
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -46,6 +52,44 @@ def write_dataset(
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of factors that are no distinct names of HDF5 datasets.
+
+    Raises:
+        ValueError: Naming the first such name.
+    """
+    for position, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip(".") or "/" in name or "\0" in name:
+            raise ValueError(f"{name!r} cannot name a factor; give text without / that is not only dots")
+        if name in names[:position]:
+            raise ValueError(f"two factors are named {name!r}; give each a name of its own")
+
+
+def _check_factors(classes: np.ndarray, values: Mapping[str, Sequence[float]]) -> None:
+    if not isinstance(classes, np.ndarray) or classes.ndim != 2 or classes.dtype != np.uint8 or not len(classes):
+        found = f"{classes.dtype} {classes.shape}" if isinstance(classes, np.ndarray) else type(classes).__name__
+        raise ValueError(f"classes are {found}; give a uint8 array (n, factors), n at least 1, by astype(np.uint8)")
+    if classes.shape[1] != len(values):
+        raise ValueError(f"classes have {classes.shape[1]} columns but values {len(values)} factors; give one each")
+    check_names(list(values))
+    for (factor, numbers), largest in zip(values.items(), classes.max(axis=0), strict=True):
+        if largest >= len(numbers):
+            raise ValueError(f"class {largest} of {factor} has no value; give {largest + 1} values, not {len(numbers)}")
+
+
+def _check_block(block: np.ndarray, shape: tuple[int, ...], room: int) -> None:
+    """Refuse a block that differs from the first one's `shape` or has more rows than there is `room`."""
+    if not isinstance(block, np.ndarray) or block.dtype != np.uint8:
+        found = getattr(block, "dtype", type(block).__name__)
+        raise ValueError(f"a block of images is {found}; give uint8 arrays: packed bits, or bytes from 0 to 255")
+    if block.shape[1:] != (PACKED_BYTES,) and block.ndim != 4:
+        raise ValueError(f"a block of images is {block.shape}; give (m, {PACKED_BYTES}) packed bits or (m, h, w, c)")
+    if block.shape[1:] != shape:
+        raise ValueError(f"a block has images of {block.shape[1:]} after {shape}; give all of one shape")
+    if len(block) > room:
+        raise ValueError(f"images do not match classes: {len(block) - room} more than rows; give one row an image")
 
 
 def _write(
@@ -59,6 +103,7 @@ def _write(
     fingerprints, digest = np.empty(count, np.uint64), hashlib.sha256()
     with tqdm(total=count, desc=f"writing {name}", unit=" images", disable=None) as bar:
         for block in blocks:
+            _check_block(block, images.shape[1:] if images is not None else np.shape(block)[1:], count - start)
             rows = slice(start, start + len(block))
             if images is None or tally is None:
                 images = file.create_dataset("images", (count, *block.shape[1:]), np.uint8)
@@ -72,6 +117,9 @@ def _write(
     if tally is None or start != count:
         raise ValueError(f"{start} images do not match {count} rows of classes")
     split = held_out(fingerprints)
+    if split.all() or not split.any():
+        part = "training" if split.all() else "held-out"
+        raise ValueError(f"{count} images leave no {part} part: one distinct image in ten is held out; give more")
     for part in (classes, split):
         digest.update(part.tobytes())
     file.create_dataset("classes", data=classes, dtype=np.uint8)

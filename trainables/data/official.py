@@ -30,7 +30,7 @@ def is_official(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return "imgs" in file and "layout" not in file.attrs
-    except OSError:  # not HDF5, or truncated: the reader of our layout says which
+    except (OSError, RuntimeError):  # not HDF5, truncated or damaged: another converter or the reader says which
         return False
 
 

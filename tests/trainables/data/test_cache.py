@@ -5,16 +5,22 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
+import h5py
 import numpy as np
 import pytest
+from PIL import Image
 
 from trainables.checks import InputError
 from trainables.data import cache as cache_module
 from trainables.data.cache import cache_folder, locate
 from trainables.data.dataset import Dataset, DatasetError, open_dataset
 from trainables.data.dsprites import render_dsprites
+from trainables.data.pictures import CELEBA, PictureLayout, convert_pictures, is_pictures, pictures_megabytes
 
 
 @pytest.fixture
@@ -155,3 +161,132 @@ def test_a_killed_writer_leaves_nothing_that_is_used(cache: Path, rendered: list
     assert open_dataset(locate("dsprites")).sha256 == tiny.sha256
     assert time.monotonic() - begun < 10  # the dead writer's lock is free
     assert sorted(file.name for file in cache.iterdir()) == ["dsprites.h5", "dsprites.h5.lock"]
+
+
+def write_table(path: Path, count: int = 60) -> Path:
+    images = np.random.default_rng(count).integers(0, 256, (count, 64, 64, 3), dtype=np.uint8)
+    with h5py.File(path, "w") as file:
+        file["images"] = images
+        file["factors"] = np.arange(count)[:, None] % 4
+    return path
+
+
+@pytest.fixture
+def few_faces(monkeypatch: pytest.MonkeyPatch) -> tuple[PictureLayout, ...]:
+    """Takes 60 faces for the whole CelebA."""
+    layouts = (replace(CELEBA, count=60),)
+    few = (
+        is_pictures,
+        partial(convert_pictures, layouts=layouts),
+        partial(pictures_megabytes, layouts=layouts),
+    )
+    monkeypatch.setattr(cache_module, "CONVERTERS", (*cache_module.CONVERTERS[:-1], few))
+    return layouts
+
+
+def write_faces(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(1, 61):
+        colours = np.random.default_rng(number).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+        Image.fromarray(colours).resize(CELEBA.size).save(folder / f"{number:06d}.jpg")
+    return folder
+
+
+def test_a_table_is_converted_once(cache: Path, tmp_path: Path) -> None:
+    source = write_table(tmp_path / "mine.h5")
+    path = locate(str(source))
+    made = path.stat().st_mtime_ns
+    assert (path.parent, open_dataset(path).values) == (cache, {"factor_0": (0, 1, 2, 3)})
+    assert locate(str(source)) == path
+    assert path.stat().st_mtime_ns == made
+
+
+def test_a_folder_and_its_archive_are_the_same_dataset(
+    cache: Path, tmp_path: Path, few_faces: tuple[PictureLayout, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_faces(tmp_path / "img_align_celeba")
+    archive = shutil.make_archive(str(tmp_path / "img_align_celeba"), "zip", tmp_path, folder.name)
+    paths = [locate(str(folder)), locate(archive)]
+    assert len(set(paths)) == 2
+    assert len({open_dataset(path).sha256 for path in paths}) == 1
+    monkeypatch.setattr(cache_module, "CONVERTERS", ())
+    assert [locate(str(folder)), locate(archive)] == paths  # what is there is found without reading a list
+    os.utime(folder / "000007.jpg", ns=(1, 1))
+    assert locate(str(folder)) not in paths
+
+
+def test_an_unreadable_picture_ends_it_clean_and_the_next_call_succeeds(
+    cache: Path, tmp_path: Path, few_faces: tuple[PictureLayout, ...]
+) -> None:
+    folder = write_faces(tmp_path / "faces")
+    last = folder / "000060.jpg"
+    data = last.read_bytes()
+    last.write_bytes(data[:900])
+    with pytest.raises(DatasetError, match=r"unreadable picture 000060.jpg \(.*truncated"):
+        locate(str(folder))
+    assert [file.suffix for file in cache.iterdir()] == [".lock"]
+    last.write_bytes(data)
+    assert len(open_dataset(locate(str(folder))).images) == 60
+
+
+@pytest.mark.parametrize("name", ["photos", "photos.zip", "photos.tar"])
+def test_unknown_pictures_are_refused_before_anything_is_made(name: str, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.png").touch()
+    if name != "photos":
+        shutil.make_archive(str(tmp_path / "photos"), name[-3:], tmp_path / "photos")
+    with pytest.raises(DatasetError, match=f"{name} holds 1 files .* no pictures of a known dataset; exp"):
+        locate(str(tmp_path / name))
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("text", ["", "hello"])
+def test_a_file_that_nobody_takes_is_left_to_the_reader(text: str, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text(text)
+    assert locate(str(tmp_path / "notes.txt")) == tmp_path / "notes.txt"
+    with pytest.raises(DatasetError, match=r"notes.txt is not an HDF5 file"):
+        open_dataset(locate(str(tmp_path / "notes.txt")))
+
+
+def test_the_room_asked_for_is_that_of_the_conversion(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "3dshapes.h5", "w") as file:
+        file.create_dataset("images", (480_000, 64, 64, 3), np.uint8, chunks=(100, 64, 64, 3))  # nothing allocated
+    usage = namedtuple("usage", ("total", "used", "free"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**10, 5 * 10**9, 5 * 10**9))
+    with pytest.raises(DatasetError, match=r"needs 60\d\d MB but .* has 5000 MB free; .* folder with 60\d\d MB free"):
+        locate(str(tmp_path / "3dshapes.h5"))
+    assert len(open_dataset(locate(str(write_table(tmp_path / "small.h5")))).images) == 60
+
+
+CONVERT = """
+import sys, time
+from trainables.data import cache, tables
+
+blocks = tables._blocks
+
+def stuck(source):
+    for number, block in enumerate(blocks(source)):
+        if number == 3:
+            print("half", flush=True)
+            time.sleep(60)
+        yield block
+
+tables._blocks = stuck
+tables.BLOCK = 10
+cache.locate(sys.argv[1])
+"""
+
+
+def test_a_killed_conversion_leaves_nothing_that_is_used(cache: Path, tmp_path: Path) -> None:
+    source = write_table(tmp_path / "mine.h5")
+    with subprocess.Popen([sys.executable, "-c", CONVERT, str(source)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "half\n"
+        writer.send_signal(signal.SIGKILL)
+    assert sorted(file.suffix for file in cache.iterdir()) == [".lock", ".partial"]
+    path = locate(str(source))
+    with h5py.File(source) as file:
+        np.testing.assert_array_equal(open_dataset(path).images, cast("h5py.Dataset", file["images"])[()])
+    assert sorted(file.suffix for file in cache.iterdir()) == [".h5", ".lock"]

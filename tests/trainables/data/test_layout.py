@@ -1,7 +1,9 @@
 import hashlib
 import math
+import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,3 +100,72 @@ def test_a_failing_writer_leaves_nothing_and_keeps_what_was_there(tmp_path: Path
         write_dataset(path, "n", [images], classes, {"one": [0.0]})
     assert [file.name for file in tmp_path.iterdir()] == ["data.h5"]
     assert path.read_text() == "what was there"
+
+
+IMAGES = np.random.default_rng(2).integers(0, 256, (40, 512), dtype=np.uint8)
+CLASSES = np.stack([np.arange(40) % 2, np.arange(40) % 5], axis=1).astype(np.uint8)
+VALUES: dict[Any, Any] = {"two": [0.0, 1.0], "five": [1.0, 2.0, 3.0, 4.0, 5.0]}
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "classes of int64": (
+        {"classes": CLASSES.astype(int)},
+        "classes are int64 (40, 2); give a uint8 array",
+    ),
+    "flat classes": ({"classes": CLASSES[:, 0]}, "classes are uint8 (40,); give a uint8 array"),
+    "no rows": ({"classes": CLASSES[:0]}, "classes are uint8 (0, 2); give a uint8 array (n, factors), n at least 1"),
+    "a list": ({"classes": CLASSES.tolist()}, "classes are list; give a uint8 array"),
+    "a column too few": ({"classes": CLASSES[:, :1]}, "classes have 1 columns but values 2 factors; give one each"),
+    "a class too high": ({"classes": CLASSES[:, ::-1]}, "class 4 of two has no value; give 5 values, not 2"),
+    "a class just too high": ({"values": {"two": [0], "five": range(5)}}, "class 1 of two has no value; give 2 values"),
+    "a path as name": (
+        {"values": {"a/b": [0, 1], "five": range(5)}},
+        "'a/b' cannot name a factor; give text",
+    ),
+    "a dot": ({"values": {".": [0, 1], "five": range(5)}}, "'.' cannot name a factor"),
+    "a number as name": ({"values": {7: [0, 1], "five": range(5)}}, "7 cannot name a factor"),
+    "floats": ({"blocks": [IMAGES / 255]}, "a block of images is float64; give uint8 arrays"),
+    "signed": ({"blocks": [IMAGES.astype(np.int8)]}, "a block of images is int8; give uint8 arrays"),
+    "lists": ({"blocks": [IMAGES.tolist()]}, "a block of images is list; give uint8 arrays"),
+    "unpacked": (
+        {"blocks": [IMAGES[:, :500]]},
+        "a block of images is (40, 500); give (m, 512) packed bits or",
+    ),
+    "grey without a channel": (
+        {"blocks": [np.zeros((40, 8, 8), np.uint8)]},
+        "is (40, 8, 8); give (m, 512) packed",
+    ),
+    "one image": ({"blocks": list(IMAGES)}, "a block of images is (512,); give (m, 512) packed bits"),
+    "two shapes": (
+        {"blocks": [np.zeros((20, 8, 8, 1), np.uint8), np.zeros((20, 8, 8, 3), np.uint8)]},
+        "a block has images of (8, 8, 3) after (8, 8, 1); give all of one shape",
+    ),
+    "too many": (
+        {"blocks": [IMAGES, IMAGES[:3]]},
+        "images do not match classes: 3 more than rows; give one",
+    ),
+    "no images": ({"blocks": []}, "0 images do not match 40 rows of classes"),
+    "all alike": ({"blocks": [IMAGES[:1]] * 40}, "40 images leave no held-out part: one distinct image in ten is held"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_argument_is_refused_and_leaves_nothing(case: str, tmp_path: Path) -> None:
+    change, message = BAD[case]
+    arguments: dict[str, Any] = {"blocks": [IMAGES], "classes": CLASSES, "values": VALUES, **change}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        write_dataset(tmp_path / "made" / "data.h5", "n", **arguments)
+    assert not list(tmp_path.glob("made/*"))
+
+
+def test_images_that_are_all_held_out_are_refused(tmp_path: Path) -> None:
+    seed = next(seed for seed in range(100) if held_out(fingerprint(image_of(seed)))[0])
+    with pytest.raises(ValueError, match="3 images leave no training part"):
+        write_dataset(tmp_path / "data.h5", "n", [image_of(seed)] * 3, np.zeros((3, 0), np.uint8), {})
+
+
+def image_of(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (1, 512), dtype=np.uint8)
+
+
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    write_dataset(str(tmp_path / "data.h5"), "n", [IMAGES], CLASSES, VALUES)
+    assert open_dataset(tmp_path / "data.h5").factors == ("two", "five")
