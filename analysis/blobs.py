@@ -3,11 +3,14 @@
 Source: Burgess et al. 2018, section 4.3 and Fig. 2; the numbers are ours (docs/metrics.md, "Position").
 """
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
+from analysis.figures import FAMILY_COLOURS
 from analysis.frames import Frames, records
 from analysis.statistics import over_seeds
 from trainables.metrics.alignment import NEAR_AXIS
@@ -26,15 +29,17 @@ COLUMNS = {
 ASPECTS = {"blobs_wide": 2.0}
 """How many times farther positions range along x than along y, by search; else once."""
 POSITION_LATENTS = 2
+COLOUR = FAMILY_COLOURS["beta"]
 
 
-def ladder(frames: Frames) -> pd.DataFrame:
-    """The finished trials with a position map, by beta and seed, with the columns of `COLUMNS`."""
-    trials = frames.finished
-    if "alignment" not in trials:
-        return pd.DataFrame(columns=["beta", "seed", *COLUMNS])
-    trials = trials.assign(above_floor=trials["recon"] - trials["recon_floor"])
-    return trials[["key", "beta", "seed", *COLUMNS]].sort_values(by=["beta", "seed"])
+def ladder(frames: Frames) -> dict[float, list[dict[str, Any]]]:
+    """The finished trials that have a position map, by rising beta, with the columns of `COLUMNS`, by rising seed."""
+    rungs: dict[float, list[dict[str, Any]]] = {}
+    for trial in sorted(records(frames.finished), key=lambda trial: (trial["beta"], trial["seed"])):
+        if "alignment" in trial:
+            above = trial["recon"] - trial["recon_floor"]
+            rungs.setdefault(trial["beta"], []).append(trial | {"above_floor": above})
+    return rungs
 
 
 def rotation_null(aspect: float) -> tuple[float, float]:
@@ -52,54 +57,62 @@ def rotation_null(aspect: float) -> tuple[float, float]:
     return float(aligned.mean()), float((np.minimum(angle, 90 - angle) < NEAR_AXIS).mean())
 
 
-def table(trials: pd.DataFrame) -> pd.DataFrame:
+def table(rungs: Mapping[float, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
     """The ladder as text, a row a beta: means over seeds with intervals or both values."""
-    rows = []
-    for beta, group in trials.groupby("beta"):
-        estimates = {name: format(over_seeds(group[name].tolist()), spec) for name, spec in COLUMNS.items()}
-        near = f"{int((group['axis_angle'] < NEAR_AXIS).sum())} of {len(group)}"
-        rows.append({"beta": f"{beta:g}"} | estimates | {"near an axis": near})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        {"beta": f"{beta:g}"}
+        | {name: _mean(trials, name) for name in COLUMNS}
+        | {"near an axis": _near_axis(trials), "seeds": str(len(trials))}
+        for beta, trials in rungs.items()
+    )
 
 
 def sentences(frames: Frames) -> list[str]:
-    """What the ladder says of the claims of Fig. 2: two latents, aligned, unbroken."""
-    trials = ladder(frames)
-    if trials.empty:
+    """What the ends of the ladder, the VAE and the greatest beta, say of Fig. 2: two latents, aligned, unbroken."""
+    rungs = ladder(frames)
+    ends = {beta: rungs[beta] for beta in sorted({max(rungs), min(rungs)}, reverse=True)} if rungs else {}
+    if not ends:
         return []
-    betas = sorted(set(trials["beta"].tolist()))
-    ends = [betas[-1], betas[0]] if len(betas) > 1 else betas
-    groups = {beta: trials[trials["beta"] == beta] for beta in ends}
     null, near = rotation_null(ASPECTS.get(frames.study.identity.get("search", ""), 1.0))
-    two = " and ".join(
-        f"in {int((group['position_latents'] == POSITION_LATENTS).sum())} of {len(group)} seeds at beta {beta:g} "
-        f"({over_seeds(group['position_latents'].tolist()):.1f} latents on average)"
-        for beta, group in groups.items()
+    two = _joined(
+        f"in {sum(trial['position_latents'] == POSITION_LATENTS for trial in trials)} of {len(trials)} seeds at beta "
+        f"{beta:g} ({_mean(trials, 'position_latents')} latents)"
+        for beta, trials in ends.items()
     )
-    aligned = " and ".join(
-        f"{over_seeds(group['alignment'].tolist()):.2f} at beta {beta:g} "
-        f"({int((group['axis_angle'] < NEAR_AXIS).sum())} of {len(group)} within {NEAR_AXIS:g} degrees of an axis)"
-        for beta, group in groups.items()
+    aligned = _joined(
+        f"{_mean(trials, 'alignment')} at beta {beta:g} ({_near_axis(trials)} seeds within {NEAR_AXIS:g} degrees)"
+        for beta, trials in ends.items()
     )
-    broken = " and ".join(
-        f"{over_seeds(group['torn_share'].tolist()):.3f} of neighbouring positions, "
-        f"{over_seeds(group['jumps'].tolist()):.2f} jumps a traversal and "
-        f"{over_seeds(group['ghosts'].tolist()):.3f} of frames with a ghost at beta {beta:g}"
-        for beta, group in groups.items()
+    broken = _joined(
+        f"{_mean(trials, 'torn_share')} of neighbouring positions are torn apart at beta {beta:g}, with "
+        f"{_mean(trials, 'jumps')} jumps a traversal and ghosts in {_mean(trials, 'ghosts')} of frames"
+        for beta, trials in ends.items()
     )
     return [
         f"Exactly two latents say the position {two}.",
-        f"Alignment of the position code with the axes is {aligned}; a code rotated at random would have {null:.2f}, "
-        f"and {near:.0%} of seeds within {NEAR_AXIS:g} degrees.",
-        f"Torn apart are {broken}.",
+        f"Alignment of the position code with the axes is {aligned}; a code rotated at random has {null:.2f}, and "
+        f"{near:.0%} of seeds so near an axis.",
+        f"Fragmentation: {broken}.",
     ]
 
 
-def ladder_figure(trials: pd.DataFrame, null: float) -> Figure:
+def _mean(trials: Sequence[Mapping[str, Any]], name: str) -> str:
+    return format(over_seeds([trial[name] for trial in trials]), COLUMNS[name])
+
+
+def _near_axis(trials: Sequence[Mapping[str, Any]]) -> str:
+    return f"{sum(trial['axis_angle'] < NEAR_AXIS for trial in trials)} of {len(trials)}"
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", and ".join(words)
+
+
+def ladder_figure(rungs: Mapping[float, Sequence[Mapping[str, Any]]], null: float) -> Figure:
     """Latents, alignment and fragmentation against beta: a point a seed, a line through the means.
 
     Args:
-        trials: As `ladder` gives them.
+        rungs: As `ladder` gives them.
         null: Alignment of a code that is rotated at random.
     """
     shown = {
@@ -108,23 +121,21 @@ def ladder_figure(trials: pd.DataFrame, null: float) -> Figure:
         "jumps": "jumps (per traversal)",
         "ghosts": "frames with a ghost (share)",
     }
-    figure = Figure(figsize=(10.2, 2.7))
+    betas = list(rungs)
+    figure = Figure(figsize=(10.2, 2.7), layout="constrained")
     for place, (name, label) in enumerate(shown.items()):
         axes = figure.add_subplot(1, len(shown), place + 1)
-        means = trials.groupby("beta")[name].mean()
-        axes.plot(means.index, means.to_numpy(), color="#0072B2", linewidth=1)
-        for trial in records(trials):
-            axes.scatter(trial["beta"], trial[name], s=18, alpha=0.5, color="#0072B2")
+        values = {beta: [trial[name] for trial in trials] for beta, trials in rungs.items()}
+        axes.plot(betas, [over_seeds(values[beta]).mean for beta in betas], color=COLOUR, linewidth=1)
+        for beta in betas:
+            axes.scatter([beta] * len(values[beta]), values[beta], s=18, alpha=0.5, color=COLOUR)
         if name == "alignment":
             axes.axhline(null, color="grey", linestyle=":", linewidth=1)
-            axes.annotate("rotated at random", (1, null), xytext=(0, 3), textcoords="offset points", fontsize=7)
-            axes.set_ylim(0, 1.05)
-        else:
-            axes.set_ylim(bottom=0)
+            axes.annotate("rotated at random", (1, null), (0, 3), textcoords="offset points", fontsize=7)
+        axes.set_ylim(0, 1.05 if name == "alignment" else None)
         axes.set_xscale("log")
-        axes.set_xticks(means.index, [f"{beta:g}" for beta in means.index])
+        axes.set_xticks(betas, [f"{beta:g}" for beta in betas])
         axes.minorticks_off()
         axes.set_xlabel("beta")
         axes.set_ylabel(label)
-    sns.despine(fig=figure)
     return figure

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import figures, findings, scorecard, selection, sheets, tradeoff
+from analysis import figures, findings, paper, scorecard, selection, sheets, tradeoff
 from analysis.frames import Frames, load, records
 from analysis.page import Page
 from study.store import StoreError
@@ -40,7 +40,7 @@ def main(words: list[str]) -> int:
         rows = tradeoff.settings(frames.trials)
         keys = findings.chosen(frames, rows, arguments.trials)
         trials = findings.by_trial(frames, rows)
-        _print(rows, findings.sentences(frames, rows, trials))
+        _print(rows, _sentences(frames, rows, trials))
         print(f"report: {write(frames, rows, trials, keys, bool(arguments.trials))}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -75,7 +75,10 @@ def write(
         f"scored on n = {max(finished['probe_rows']):,.0f} held-out images"
     )
     page = Page(study.path.name, about)
-    page.findings(findings.sentences(frames, rows, trials))
+    page.findings(_sentences(frames, rows, trials))
+    if experiment := paper.experiment_of(frames):
+        page.heading(experiment.title)
+        experiment.write(page, frames, lambda figure, name: _saved(figure, frames, name))
     page.heading("The trade-off")
     if any(row.estimates["mig_calibrated"].values for row in rows):
         figure, axes = plt.subplots(figsize=(7.4, 4.9))
@@ -119,6 +122,12 @@ def write(
     path = folder / "index.html"
     page.write(path, f"{_source(frames)}. Columns: docs/metrics.md.")
     return path
+
+
+def _sentences(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame) -> list[str]:
+    """What the experiment says first, where the study is one of the paper's."""
+    experiment = paper.experiment_of(frames)
+    return [*(experiment.sentences(frames) if experiment else []), *findings.sentences(frames, rows, trials)]
 
 
 def _selection(page: Page, frames: Frames, rows: list[tradeoff.Setting]) -> None:
