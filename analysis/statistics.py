@@ -1,9 +1,10 @@
-"""Intervals over seeds. Resampled are seeds alone: the probe and the settings are taken as given.
+"""Intervals and tests over seeds. Resampled are seeds alone: the probe and the settings are taken as given.
 
 Under ten seeds a percentile bootstrap covers far less than it claims, so the rule goes by the number of seeds
 (../docs/metrics.md names the scores; the coverage of each rule is a test).
 """
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 T_SEEDS, BOOTSTRAP_SEEDS = 3, 10
 """Least number of seeds for a t interval, and for a BCa bootstrap."""
+CLAIM_SEEDS = 10
+"""Least number of seeds for a claim: a rank test of five cannot reject at all."""
 
 
 @dataclass(frozen=True)
@@ -100,3 +103,52 @@ def clustered(clusters: Sequence[NDArray[np.float64]], statistic: Callable[[NDAr
     if np.isnan([low, high]).any():  # every resample says the same, as where all is ranked alike
         return Estimate((value,), value)
     return Estimate((value,), value, low, high)
+
+
+def unpaired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
+    """Mean of ours minus mean of theirs as if their seeds had nothing in common: Welch's t interval.
+
+    Args:
+        ours: One finite value a seed.
+        theirs: The same seeds in the same order; the interval makes no use of it.
+
+    Returns:
+        `values` are the seeds' differences, whose mean is that of the means; the interval from three seeds on.
+    """
+    one, other = np.asarray(ours, dtype=float), np.asarray(theirs, dtype=float)
+    seeds, kept = len(one), tuple((one - other).tolist())
+    if seeds < T_SEEDS:
+        return over_seeds(kept)
+    mean, parts = float(np.mean(kept)), [float(side.var(ddof=1)) / seeds for side in (one, other)]
+    error = math.sqrt(sum(parts))
+    if error == 0:
+        return Estimate(kept, mean, mean, mean)
+    freedom = sum(parts) ** 2 * (seeds - 1) / sum(part**2 for part in parts)
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
+    return Estimate(kept, mean, mean - half, mean + half)
+
+
+def paired_p(differences: Sequence[float]) -> float | None:
+    """Two-sided p value of the paired t test that the seeds' differences have mean 0.
+
+    Returns:
+        None under ten seeds, which no claim rests on. Equal differences: 1 where they are 0, else 0.
+    """
+    if len(differences) < CLAIM_SEEDS:
+        return None
+    mean, error = abs(float(np.mean(differences))), float(scipy.stats.sem(differences))
+    if error == 0:
+        return float(mean == 0)
+    return float(2 * scipy.stats.t.sf(mean / error, len(differences) - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values adjusted for their number, in their order: each is compared with the level as if it were the only one.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * np.asarray(p_values, dtype=float)[order]))
+    return adjusted.tolist()

@@ -2,8 +2,9 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
-from analysis.statistics import clustered, over_seeds
+from analysis.statistics import clustered, holm, over_seeds, paired_p, unpaired
 
 
 def test_one_seed_is_a_point_and_two_are_two_points() -> None:
@@ -65,3 +66,38 @@ def test_few_or_equal_clusters_have_no_interval() -> None:
     assert clustered([np.full((2, 1), 3.0)] * 12, lambda table: round(float(table.mean()), 6)).low is None
     assert clustered([], lambda table: 1.0).values == ()
     assert clustered(rows, lambda table: math.nan).values == ()
+
+
+def test_the_unpaired_interval_is_welchs() -> None:
+    ours, theirs = [1.0, 2.0, 4.0, 3.0], [0.0, 5.0, -6.0, 2.0]
+    expected = scipy.stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval()
+    found = unpaired(ours, theirs)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert (found.mean, found.values) == (2.25, (1.0, -3.0, 10.0, 1.0))
+
+
+def test_unpaired_keeps_the_rules_of_few_and_of_equal_seeds() -> None:
+    assert unpaired([], []).values == ()
+    two = unpaired([1.0, 2.0], [0.0, 0.0])
+    assert (two.mean, two.low) == (1.5, None)
+    equal = unpaired([3.0] * 4, [1.0] * 4)
+    assert (equal.low, equal.high) == (2.0, 2.0)
+
+
+def test_the_paired_p_value_is_that_of_the_t_test_from_ten_seeds_on() -> None:
+    differences = np.random.default_rng(0).normal(0.5, 1, size=10)
+    assert paired_p(differences.tolist()) == pytest.approx(scipy.stats.ttest_1samp(differences, 0)[1])
+    assert paired_p((-differences).tolist()) == paired_p(differences.tolist())
+    assert paired_p(differences[:9].tolist()) is None
+    assert (paired_p([0.5] * 10), paired_p([0.0] * 10)) == (0, 1)
+
+
+@pytest.mark.parametrize(("given", "adjusted"), [
+    ([], []),
+    ([0.03], [0.03]),
+    ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),  # sorted .01 x 3, .03 x 2, .04 x 1 raised to .06
+    ([0.02, 0.02, 0.5], [0.06, 0.06, 0.5]),
+    ([0.9, 0.6], [1.0, 1.0]),
+])  # fmt: skip
+def test_holm_by_hand(given: list[float], adjusted: list[float]) -> None:
+    assert holm(given) == pytest.approx(adjusted)
