@@ -150,7 +150,11 @@ def _position_r2(frames: Frames, key: str, latents: tuple[int, int] | None) -> f
 
 def _off_plateau(finished: pd.DataFrame) -> str:
     off, r0 = finished["off_plateau"].tolist().count(True), finished["constant_loss"].iloc[0]
-    return f"{off} of {len(finished)} finished trials are off the plateau (recon < 0.35 R0, R0 = {r0:.1f} nats)."
+    floor = finished["recon_floor"].iloc[0] if "recon_floor" in finished else 0.0
+    rule = f"recon < 0.35 R0, R0 = {r0:.1f} nats"
+    if floor > 0:
+        rule += f", both above the pixels' own entropy of {floor:.1f}"
+    return f"{off} of {len(finished)} finished trials are off the plateau ({rule})."
 
 
 def _lost(trials: pd.DataFrame) -> str:

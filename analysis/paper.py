@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from analysis import blobs, generator, matched, matched_figure, matched_words, sheets
+from analysis import arms, blobs, generator, matched, matched_figure, matched_words, sheets
 from analysis.frames import Frames, records
 from analysis.page import Page
 
@@ -78,8 +78,13 @@ def _write_traversals(page: Page, frames: Frames, save: Save) -> None:
 def _write_headline(page: Page, frames: Frames, save: Save) -> None:
     comparisons = _comparisons(frames)
     for number, comparison in enumerate(comparisons):
-        figure = matched_figure.figure(frames.finished, comparison)
-        page.picture(save(figure, f"matched_{number}"), f"{comparison.a} against {comparison.b} at equal reconstruction")
+        figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+        wide, narrow = figure.subplots(1, 2, width_ratios=[2.4, 1])
+        matched_figure.curves(wide, arms.with_arms(frames.finished), comparison)
+        matched_figure.gaps(narrow, comparison)
+        page.picture(
+            save(figure, f"matched_{number}"), f"{comparison.a} against {comparison.b} at equal reconstruction"
+        )
     page.table(matched_words.table(comparisons))
     page.paragraph(_MATCHED)
     page.table(matched_words.reached(comparisons))
@@ -111,14 +116,16 @@ _SHEET = (
     "Held-out images, their reconstructions, then a row a latent by KL, high to low: the first image with this latent "
     "from -3 to 3 and the others as inferred. Grey: inactive."
 )
-_SNAPSHOTS = "All seeds; images of the least one, decoded at the mean when C first came to 3.1, 7.3, 15.4 and 23.8 nats."
+_SNAPSHOTS = (
+    "All seeds; images of the least one, decoded at the mean when C first came to 3.1, 7.3, 15.4 and 23.8 nats."
+)
 _OPENINGS = (
-    "C (nats) at which a factor's KL, or its information, rises through 0.2 nats for the last time; mean over the seeds "
-    "in which it does before C_max. By KL alone a factor may open that says nothing: its noise shrinks because that is "
-    "the cheapest way to come to C."
+    "C (nats) at which a factor's KL, or its information, rises through 0.2 nats for the last time; mean over the "
+    "seeds in which it does before C_max. By KL alone a factor may open that says nothing: its noise shrinks because "
+    "that is the cheapest way to come to C."
 )
 _MATCHED = (
-    "For each seed the score as a function of reconstruction, linear between an arm's settings, is compared over the "
-    "reconstruction that both arms reach; under 10 nats of it a seed is not comparable. Gap: first arm minus second."
+    "For each seed the score as a function of reconstruction, linear between an arm's settings, is compared over "
+    "the reconstruction that both arms reach; under 10 nats of it a seed is not comparable. Gap: first minus second."
 )
 _REACHED = "The least reconstruction loss among the settings that reach a score; censored where none does."

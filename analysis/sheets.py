@@ -21,6 +21,8 @@ GAP = 2
 FADED = 0.3
 """Contrast left to the rows of inactive latents."""
 REACH = 3.0
+CELL = 0.5
+"""Inches of one picture of a sheet in the paper's layout."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,14 @@ def paper_sheet(frames: Frames, key: str, seed_image: int = 0) -> Figure:
     columns = min(len(originals), frames_of_rows.shape[1])
     picture = mosaic(np.concatenate([np.stack([originals, decoded])[:, :columns], frames_of_rows[:, :columns]]))
     maps = arrays.get("position_means")
-    height = 0.42 * (len(rows) + 2)
-    figure = plt.figure(figsize=(8.6 if maps is not None else 7.6, height))
+    count, side = len(rows) + 2, originals.shape[1] + GAP
+    labels, pictures, beside = 1.9, CELL * columns, 1.0 if maps is not None else 0.1
+    width, height = labels + pictures + beside, CELL * count * side / (originals.shape[2] + GAP) + 0.1
+    figure = plt.figure(figsize=(width, height))
     figure.set_layout_engine("none")  # rows and maps have to meet
-    axes = figure.add_axes((0.23, 0.02, 0.62 if maps is not None else 0.75, 0.93))
+    axes = figure.add_axes((labels / width, 0.05 / height, pictures / width, 1 - 0.1 / height))
     _show(axes, picture)
-    axes.set_aspect("auto")
-    step = originals.shape[1] + GAP
-    axes.set_yticks([step * place + originals.shape[1] / 2 for place in range(len(rows) + 2)])
+    axes.set_yticks([side * place + originals.shape[1] / 2 for place in range(count)])
     axes.set_yticklabels(["held-out", "decoded", *(row.label for row in rows)], family="monospace", fontsize=7)
     axes.set_xticks([])
     for row, text in zip(rows, axes.get_yticklabels()[2:], strict=True):
@@ -103,19 +105,23 @@ def paper_sheet(frames: Frames, key: str, seed_image: int = 0) -> Figure:
 
 def _tuning(figure: Figure, maps: np.ndarray, rows: list[Row]) -> None:
     """The maps (nx, ny, latents) of the rows at the sheet's right, as Fig. 2: blue -3, white 0, red 3."""
-    share = 0.93 / (len(rows) + 2)
-    image = None
+    width, height = figure.get_size_inches()
+    row_height = (height - 0.1) / (len(rows) + 2)
+    left, size, image = (width - 0.75) / width, (0.92 * CELL / width, 0.92 * row_height / height), None
     for place, row in enumerate(rows):
-        axes = figure.add_axes((0.87, 0.02 + share * (len(rows) - 1 - place), 0.07, share * 0.96))
+        bottom = (0.05 + row_height * (len(rows) - 1 - place)) / height
+        axes = figure.add_axes((left, bottom, *size))
         image = axes.imshow(maps[:, :, row.latent].T, cmap="bwr", vmin=-REACH, vmax=REACH, aspect="auto")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.grid(False)
+        for spine in axes.spines.values():
+            spine.set(visible=True, color="silver", linewidth=0.6)
     if image is not None:
-        scale = figure.add_axes((0.87, 0.965 - share * 0.6, 0.07, share * 0.2))
+        scale = figure.add_axes((left, 1 - 1.2 * row_height / height, size[0], 0.12 * row_height / height))
         figure.colorbar(image, cax=scale, orientation="horizontal", ticks=[-REACH, 0, REACH])
         scale.tick_params(labelsize=6, length=1)
-        scale.set_title("mean by position", fontsize=6, pad=2)
+        scale.set_title("mean by\nposition", fontsize=6, pad=2)
 
 
 def rows_by_kl(trial: Mapping[str, Any], arrays: dict[str, np.ndarray], factors: list[str]) -> list[Row]:
