@@ -32,7 +32,7 @@ def test_arms_of_a_study(fake_study: Path) -> None:
     assert finished["arm"].value_counts().to_dict() == {"capacity": 5, "fixed beta": 5}
     assert [settings_of(finished, name) for name in ("capacity", "fixed beta", "annealed beta")] == [3, 3, 0]
     assert crossed(finished, "capacity") == crossed(finished, "fixed beta") == []
-    mixed = finished.assign(gamma=np.arange(len(finished), dtype=float), beta_start=[None] * len(finished))
+    mixed = finished.assign(gamma=np.arange(len(finished), dtype=float), learning_rate=[math.nan] * len(finished))
     assert crossed(mixed, "capacity") == ["gamma"]
 
 

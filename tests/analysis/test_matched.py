@@ -168,6 +168,12 @@ def test_a_secondary_claim_takes_the_adjusted_p_too(adjusted: float | None, verd
 
 
 def test_a_claim_takes_the_interval_and_the_t_test() -> None:
+    skewed = compared(planted(seeded(0.08, 0.12, 12)))
+    assert skewed.p is not None
+    assert skewed.delta.low is not None
+    assert skewed.p < 0.05
+    assert skewed.delta.low < 0
+    assert skewed.verdict == "inconclusive"
     rng, claims, intervals, draws = np.random.default_rng(5), 0, 0, 400
     template = compared(planted([0.0] * 10))
     for _ in range(draws):

@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from analysis import matched_figure
 from analysis.arms import with_arms
 from analysis.figures import FAMILY_COLOURS, RECON
-from analysis.matched import Comparison, summary
-from tests.analysis.curves import seeded, study
+from analysis.matched import Comparison, compare, summary
+from tests.analysis.curves import planted, seeded, study
 
 
 def legend(axes: Axes) -> list[str]:
@@ -59,6 +59,12 @@ def test_without_a_common_overlap_there_is_no_band() -> None:
     assert not axes.patches
     assert len(legend(axes)) == 2
     assert comparison.unpaired.values  # with it there was one
+
+
+def test_arms_of_ones_own_have_two_colours() -> None:
+    trials = planted([0.1])
+    axes = matched_figure.curves(plt.figure().subplots(), trials, compare(trials, "a", "b", "score", "paper"))
+    assert len({to_hex(line.get_color()) for line in axes.lines}) == 2
 
 
 def intervals(axes: Axes) -> list[list[list[float]]]:

@@ -95,7 +95,7 @@ def test_the_paired_p_value_is_that_of_the_t_test_from_ten_seeds_on() -> None:
 @pytest.mark.parametrize(("given", "adjusted"), [
     ([], []),
     ([0.03], [0.03]),
-    ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),  # sorted .01 x 3, .03 x 2, .04 x 1 raised to .06
+    ([0.04, 0.01, 0.03], [0.06, 0.03, 0.06]),  # sorted .01 x 3, .03 x 2, .04 x 1 raised to .06
     ([0.02, 0.02, 0.5], [0.06, 0.06, 0.5]),
     ([0.9, 0.6], [1.0, 1.0]),
 ])  # fmt: skip
