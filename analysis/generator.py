@@ -7,6 +7,7 @@ Source: Burgess et al. 2018, section 4.3 and Fig. 3; thresholds, ties and censor
 """
 
 import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -84,14 +85,14 @@ def sentences(frames: Frames) -> list[str]:
     said = []
     for measure, word in MEASURES.items():
         order = orders(frames, code, measure)
-        alone = [_least(seed, others=True) for seed in order]
+        alone = [_least(seed) for seed in order]
         shared = over_seeds([value for value in alone if value is not None])
         position = f"x and y have the capacity to themselves up to C = {shared:.1f} nats"
         said.append(f"Generator, by {word}: {position} ({len(order)} seeds). {_agreement(order)}")
     return said
 
 
-def _agreement(order: list[dict[str, Opening | None]]) -> str:
+def _agreement(order: Sequence[Mapping[str, Opening | None]]) -> str:
     """Each step of the paper's order: in how many seeds it holds."""
     found = before(order)
     words = []
@@ -105,10 +106,10 @@ def _agreement(order: list[dict[str, Opening | None]]) -> str:
     return f"The paper's order: {'; '.join(words)}." if words else "The dataset has not the paper's factors."
 
 
-def _least(seed: dict[str, Opening | None], others: bool) -> float | None:
-    """C at which the first factor opens that is no position (or is one), nats."""
-    opened = [o.capacity for name, o in seed.items() if o is not None and (name not in PAPER_ORDER[0]) == others]
-    return min(opened) if opened else None
+def _least(seed: Mapping[str, Opening | None]) -> float | None:
+    """C at which the first factor opens that is no position, nats; None where none does."""
+    opened = [o.capacity for name, o in seed.items() if o is not None and name not in PAPER_ORDER[0]]
+    return min(opened, default=None)
 
 
 def _capacities(found: list[Opening | None]) -> str:

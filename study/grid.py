@@ -11,6 +11,7 @@ from study.source import Grid, Search, Source
 from study.store import Study
 from trainables.checks import ConfigError
 from trainables.config import TrialConfig, is_own
+from trainables.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,24 @@ class GridSearch(Search):
     Attributes:
         families: The axes of each family; every family names its objective.
         change: What the search changes in a protocol.
+        needs: Factors that the dataset must have.
     """
 
     families: Callable[[Protocol], list[Axes]]
     change: Callable[[Protocol], Protocol] = lambda protocol: protocol
+
+    needs: tuple[str, ...] = ()
+
+    def check(self, study: StudyConfig, protocol: Protocol, dataset: Dataset) -> None:
+        """Refuse a dataset without the factors that the search is about, too."""
+        super().check(study, protocol, dataset)
+        for name in self.needs:
+            if name not in dataset.factors:
+                known = ", ".join(dataset.factors) or "no factors at all"
+                raise ConfigError(
+                    f"search {study.search} asks for the factor {name!r}, and dataset {dataset.name} has {known}; "
+                    "choose another dataset or search"
+                )
 
     def changed(self, protocol: Protocol) -> Protocol:
         """The protocol with the grid of this search."""

@@ -49,11 +49,17 @@ def _blobs(dataset: str) -> Change:
     )
 
 
-BLOBS = GridSearch("Fig. 2: position of a blob under a ladder of beta", families=_ladder, change=_blobs("blobs"))
+BLOBS = GridSearch(
+    "Fig. 2: position of a blob under a ladder of beta",
+    families=_ladder,
+    change=_blobs("blobs"),
+    needs=("x", "y"),
+)
 BLOBS_WIDE = GridSearch(
     "Fig. 2's control: x ranges twice as far as y, so that a rotated code costs nats",
     families=_ladder,
     change=_blobs("blobs_wide"),
+    needs=("x", "y"),
 )
 
 

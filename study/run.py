@@ -22,11 +22,11 @@ from study.progress import measured_speed, progress
 from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, identity_of, planned, protocol_of, source_of
 from study.store import Store, StoreError, Study, open_study
-from study.tradeoff import check_target, whole_settings
+from study.tradeoff import whole_settings
 from trainables.checks import InputError
-from trainables.config import TrialConfig, check_image_shape, is_own
+from trainables.config import TrialConfig
 from trainables.data.cache import check_known, locate
-from trainables.data.dataset import open_dataset
+from trainables.data.dataset import Dataset, open_dataset
 from trainables.hardware import cpu_has_bf16, require_precision
 from trainables.own import load, source_sha256
 
@@ -104,8 +104,8 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         arguments.max_trials = whole_settings(arguments.max_trials, len(study.seeds_of(protocol_of(study))))
     left = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)
     pending = list(left.values())[: arguments.max_trials]
-    if study.adaptive:
-        check_target(study.adaptive.target, open_dataset(locate(study.dataset)), study.evaluation.probe_rows)
+    dataset = open_dataset(locate(study.dataset))
+    SEARCHES[study.search].check(study, protocol_of(study), dataset)
     speed = speed_of(study, existing, where)
     if arguments.dry_run and pending:
         speed = calibrated(pending[0], where) or speed
@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}{money}", flush=True)
     where.budget.check(cost)
     check_disk(path, cost.disk_bytes)
-    return 0 if arguments.dry_run else start(arguments, command, study, path, where, f"{cost}{money}")
+    return 0 if arguments.dry_run else start(arguments, command, study, dataset, path, where, f"{cost}{money}")
 
 
 def calibrated(config: TrialConfig, where: Launch) -> Speed | None:
@@ -131,14 +131,17 @@ def calibrated(config: TrialConfig, where: Launch) -> Speed | None:
 
 
 def start(
-    arguments: argparse.Namespace, command: list[str], study: StudyConfig, path: Path, where: Launch, predicted: str
+    arguments: argparse.Namespace,
+    command: list[str],
+    study: StudyConfig,
+    dataset: Dataset,
+    path: Path,
+    where: Launch,
+    predicted: str,
 ) -> int:
     """Open the store and hand over to Ray, which is imported only here."""
     if not where.address:
         require_precision(study.pinned["precision"][0], on_gpu=where.gpus > 0)
-    dataset = open_dataset(locate(study.dataset))
-    if not is_own(study.identity("")["model"]):
-        check_image_shape(dataset.image_shape)
     own = {name: source_sha256(name) for name in study.own}
     price_per_hour = {"price_per_hour": where.budget.price_per_hour, "began": time.time()}
     recorded = provenance(command, predicted) | price_per_hour | {"dataset": dataset.about, "own": own}

@@ -9,7 +9,9 @@ from study.config import StudyConfig
 from study.plan import to_run
 from study.protocols import Protocol
 from study.store import Study
-from trainables.config import TrialConfig
+from trainables.config import TrialConfig, check_image_shape, is_own
+from trainables.data.dataset import Dataset
+from trainables.factors import check_factors
 
 Row = Mapping[str, Any]
 
@@ -82,6 +84,18 @@ class Search(ABC):
     def identity(self, study: StudyConfig, protocol: Protocol) -> dict[str, Any]:
         """What else a store must hold for the study to go on in it; nothing where it may grow every way."""
         return {}
+
+    def check(self, study: StudyConfig, protocol: Protocol, dataset: Dataset) -> None:
+        """Refuse a dataset that no trial of the study could use; before anything starts.
+
+        Raises:
+            InputError: It lacks what the search asks for, or the trials do not fit it.
+        """
+        if not is_own(study.identity("")["model"]):
+            check_image_shape(dataset.image_shape)
+        for config in {config.setting(): config for config in self.planned(study, protocol, None).values()}.values():
+            if config.is_generator:
+                check_factors(config, dataset.values)
 
     @abstractmethod
     def planned(self, study: StudyConfig, protocol: Protocol, store: Study | None) -> dict[str, TrialConfig]:

@@ -34,6 +34,11 @@ class TradeoffSearch(Search):
             **{f"space: {name}": value for name, value in space(study, protocol).described().items()},
         }
 
+    def check(self, study: StudyConfig, protocol: Protocol, dataset: Dataset) -> None:
+        """Refuse a target that no trial's row would have, too."""
+        super().check(study, protocol, dataset)
+        check_target(options(study).target, dataset, study.evaluation.probe_rows)
+
     def planned(self, study: StudyConfig, protocol: Protocol, store: Study | None) -> dict[str, TrialConfig]:
         """The trials that the store knows, and stand-ins for the others."""
         where = space(study, protocol)

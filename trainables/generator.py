@@ -6,32 +6,24 @@ factor with N(0, 1) is a number that training sets, under the same bottleneck as
 Source: Burgess et al. 2018, section 4.3 and Eq. 7.
 """
 
-import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainables.checks import ConfigError
+from trainables.config import TrialConfig
+from trainables.factors import Values, check_factors, coded
 
 SCALE, LOG_STD = 0.426, -0.1
 """At the start: about 0.1 nats a latent."""
-ONE_HOT, ANGLE = "shape", "orientation"
-"""Factors that one number describes badly: classes without an order, and angles that go round."""
-
-Values = Mapping[str, Sequence[float]]
 
 
 class FactorCode(nn.Module):
-    """Posterior of the latents given the classes of the factors.
+    """Posterior of the latents given the classes of the factors; the latents of a factor share one scale and noise.
 
     Args:
         values: The values of each factor by class.
-        code: `scalar`: each factor is its value, in one latent. `grouped`: shape is one-hot, an orientation that goes
-            a whole turn in radians is (cos, sin), and the latents of a factor share one scale and one noise.
-
-    Each latent is standardised over the values, every one taken once: over the dataset, where it is complete.
+        code: How a factor is seen (`trainables.factors`).
     """
 
     table: Tensor
@@ -41,12 +33,12 @@ class FactorCode(nn.Module):
 
     def __init__(self, values: Values, code: str) -> None:
         super().__init__()
-        columns = [_columns(name, numbers, code) for name, numbers in values.items()]
+        columns = coded(values, code)
         widths = [column.shape[1] for column in columns]
         table = torch.zeros(len(columns), max(map(len, columns)), sum(widths))
         start = 0
         for factor, column in enumerate(columns):
-            table[factor, : len(column), start : start + widths[factor]] = column
+            table[factor, : len(column), start : start + widths[factor]] = torch.from_numpy(column)
             start += widths[factor]
         self.register_buffer("table", table)
         self.register_buffer("group", torch.repeat_interleave(torch.arange(len(widths)), torch.tensor(widths)))
@@ -65,25 +57,18 @@ class Generator(nn.Module):
     """The decoder of A.1 behind a `FactorCode`: `encode` takes class indices of the factors in place of images.
 
     Args:
+        config: Says how a factor is seen, and how many latents there are.
         values: The values of each factor of the dataset by class.
-        code: How a factor is seen.
-        decoder: Takes as many latents as the code makes.
-        latents: As configured.
+        decoder: Takes as many latents.
 
     Raises:
         ConfigError: The dataset has no factors, or another number of latents than configured is needed.
     """
 
-    def __init__(self, values: Values, code: str, decoder: nn.Module, latents: int) -> None:
+    def __init__(self, config: TrialConfig, values: Values, decoder: nn.Module) -> None:
         super().__init__()
-        if not values:
-            raise ConfigError("the generator needs a dataset with factors, and this one has none; choose another")
-        self.code = FactorCode(values, code)
-        if len(self.code.group) != latents:
-            raise ConfigError(
-                f"latents={latents} does not fit the generator, which has one for each number that describes a factor; "
-                f"give latents={len(self.code.group)} for factor_code={code} of {', '.join(values)}"
-            )
+        check_factors(config, values)
+        self.code = FactorCode(values, config.factor_code)
         self.decoder = decoder
 
     def encode(self, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,14 +93,3 @@ def rates(model: nn.Module, learning_rate: float, factor_lr: float) -> list[dict
         {"params": list(model.decoder.parameters()), "lr": learning_rate},
         {"params": list(model.code.parameters()), "lr": factor_lr},
     ]
-
-
-def _columns(name: str, numbers: Sequence[float], code: str) -> Tensor:
-    """One factor's standardised values by class: (classes, latents of this factor)."""
-    values = torch.tensor(list(numbers), dtype=torch.float64)[:, None]
-    if code == "grouped" and name == ONE_HOT:
-        values = torch.eye(len(values), dtype=torch.float64)
-    elif code == "grouped" and name == ANGLE and math.isclose(float(values.max() - values.min()), 2 * math.pi):
-        values = torch.cat([values.cos(), values.sin()], dim=1)
-    centred = values - values.mean(0)
-    return (centred / centred.square().mean(0).sqrt().clamp_min(1e-12)).float()

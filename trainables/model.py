@@ -45,7 +45,7 @@ def build(
     seed = config.spawned_seed("init")
     if config.is_generator:
         check_image_shape(image_shape)
-        generator = Generator(values or {}, config.factor_code, decoder(image_shape[0], config.latents), config.latents)
+        generator = Generator(config, values or {}, decoder(image_shape[0], config.latents))
         initialise(generator, config.init, seed)
         return generator
     if not is_own(config.model):

@@ -68,6 +68,13 @@ def final_row(config: TrialConfig, recon: float, score: float, verdict: str) -> 
         "excess": 2.0,
         "tracking": 0.1 if config.family == "capacity" else np.nan,
         "active_latents": 2,
+        "recon_floor": 0.0,
+        "position_latents": 2 if config.beta > 1 else 3,
+        "alignment": 0.5 + config.beta / 1000,
+        "axis_angle": 5.0 if config.seed == 0 else 30.0,
+        "torn_share": 0.01,
+        "jumps": 1 / config.beta,
+        "ghosts": 0.02,
         "verdict": verdict,
         "missing_scores": "",
         "constant_loss": 556.3,
@@ -87,8 +94,12 @@ def pictures(seed: int) -> dict[str, np.ndarray]:
         "factors": factors.astype(np.uint8),
         "mutual_information": np.array([[0.1, 1.5, 1.0], [0.0, 0.5, 1.2], [0.0, 0.0, 0.0]]),
         "traversals": rng.integers(0, 256, (4, LATENTS, 11, 8, 8, 1), dtype=np.uint8),
-        "originals": rng.integers(0, 256, (8, 8, 8, 1), dtype=np.uint8),
-        "reconstructions": rng.integers(0, 256, (8, 8, 8, 1), dtype=np.uint8),
+        "originals": rng.integers(0, 256, (11, 8, 8, 1), dtype=np.uint8),
+        "reconstructions": rng.integers(0, 256, (11, 8, 8, 1), dtype=np.uint8),
+        "snapshots": rng.integers(0, 256, (2, 11, 8, 8, 1), dtype=np.uint8),
+        "snapshot_capacities": np.array([3.2, 7.4]),
+        "position_means": rng.normal(size=(8, 8, LATENTS)).astype(np.float32),
+        "latent_factors": np.arange(LATENTS),
     }
 
 

@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from study.config import StudyConfig
@@ -5,6 +8,8 @@ from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, GridSearch, planned, protocol_of
 from trainables.checks import ConfigError
 from trainables.config import TrialConfig
+from trainables.data.dataset import Dataset, open_dataset
+from trainables.data.layout import write_dataset
 
 
 def cells(study: StudyConfig) -> list[TrialConfig]:
@@ -106,3 +111,62 @@ def test_the_benchmark_is_the_published_grid() -> None:
 def test_a_searchs_own_protocol_leaves_the_others_alone() -> None:
     assert protocol_of(StudyConfig("capacity_grid", "paper")).trial.steps == 200_000
     assert protocol_of(StudyConfig("benchmark", "paper")).trial.steps == 300_000
+
+
+def check(study: StudyConfig, dataset: Dataset) -> None:
+    protocol = protocol_of(study)
+    SEARCHES[study.search].check(study.of(protocol), protocol, dataset)
+
+
+def test_a_dataset_that_a_search_cannot_use_is_refused_before_anything_starts(tiny: Dataset, tmp_path: Path) -> None:
+    check(StudyConfig("generator"), tiny)
+    check(StudyConfig("blobs"), tiny)  # dSprites has positions too
+    with pytest.raises(ConfigError, match=r"latents=10 does not fit the generator.*give latents=5"):
+        check(StudyConfig("generator", pinned={"latents": (10,)}), tiny)
+    images = np.random.default_rng(0).integers(0, 256, (60, 512), dtype=np.uint8)
+    write_dataset(tmp_path / "plain.h5", "plain", [images], np.empty((60, 0), np.uint8), {})
+    plain = open_dataset(tmp_path / "plain.h5")
+    with pytest.raises(ConfigError, match="needs a dataset with factors, and this one has none"):
+        check(StudyConfig("generator"), plain)
+    with pytest.raises(ConfigError, match="search blobs asks for the factor 'x', and dataset plain has no factors"):
+        check(StudyConfig("blobs"), plain)
+    check(StudyConfig("traversals"), plain)
+    small = np.zeros((60, 32, 32, 1), np.uint8)
+    small[:, :, :, 0] = np.arange(60)[:, None, None]
+    write_dataset(tmp_path / "small.h5", "small", [small], np.empty((60, 0), np.uint8), {})
+    with pytest.raises(ConfigError, match="images of 32 x 32 pixels do not fit"):
+        check(StudyConfig(), open_dataset(tmp_path / "small.h5"))
+
+
+def test_the_headlines_arms_are_of_equal_size_and_differ_in_one_thing() -> None:
+    for protocol, size in (("laptop", 3), ("paper", 8)):
+        trials = [config for config in cells(StudyConfig("headline", protocol)) if config.seed == 0]
+        by_arm: dict[tuple, list[TrialConfig]] = {}
+        for config in trials:
+            ramped = config.ramp_steps > 1 if config.family == "capacity" else config.beta_start
+            by_arm.setdefault((config.family, ramped), []).append(config)
+        arms = [("capacity", True), ("beta", None), ("capacity", False), ("beta", 64.0)]
+        # An annealed beta that ends where it starts is a fixed beta: the paper's ladder ends at 64.
+        shared = int(protocol == "paper")
+        assert [len(by_arm[arm]) for arm in arms] == [size, size, size, size - shared]
+        assert {config.ramp_steps for config in by_arm["beta", 64.0]} == {
+            config.ramp_steps for config in by_arm["capacity", True]
+        }
+        assert len({(c.steps, c.batch_size, c.learning_rate, c.init) for c in trials}) == 1
+
+
+def test_the_experiments_bring_their_dataset_and_model() -> None:
+    for search, dataset, model in (
+        ("blobs", "blobs", "burgess2018-a1"),
+        ("blobs_wide", "blobs_wide", "burgess2018-a1"),
+        ("generator", "dsprites", "burgess2018-generator"),
+        ("traversals", "coloured_dsprites", "burgess2018-a1"),
+    ):
+        study = StudyConfig(search)
+        study = study.of(protocol_of(study))
+        assert study.dataset == dataset
+        assert study.identity("")["model"] == model
+        assert {config.dataset for config in cells(study)} == {dataset}
+    given = StudyConfig("traversals", pinned={"dataset": ("faces.h5",)})
+    assert given.of(protocol_of(given)).dataset == "faces.h5"
+    assert StudyConfig().of(protocol_of(StudyConfig())) == StudyConfig()  # others stay as they were

@@ -1,0 +1,61 @@
+"""Each of the paper's experiments has its section in the report, with its figures, numbers and what cannot be said."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis import paper, report
+from analysis.frames import load
+from study.config import StudyConfig
+from study.searches import SEARCHES
+from tests.analysis.conftest import write_study
+from trainables.config import TrialConfig
+
+FIGURES = {
+    "blobs": "blobs_ladder",
+    "blobs_wide": "blobs_ladder",
+    "generator": "generator_scalar",
+    "traversals": "sheet-",
+    "headline": "matched_0",
+}
+
+
+def test_every_experiment_is_a_search() -> None:
+    assert set(paper.EXPERIMENTS) <= set(SEARCHES)
+    assert set(FIGURES) == set(paper.EXPERIMENTS)
+
+
+@pytest.mark.parametrize("search", list(paper.EXPERIMENTS))
+def test_its_section_is_in_the_report(search: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_study(tmp_path / f"{search}-laptop", lambda config: "finished", StudyConfig(search, seeds=2))
+    assert report.main([str(path)]) == 0
+    page = (path / "report" / "index.html").read_text()
+    experiment = paper.EXPERIMENTS[search]
+    assert f"<h2>{experiment.title.replace('&', '&amp;')}</h2>" in page
+    assert page.index(experiment.title) < page.index("The trade-off")
+    assert any(file.name.startswith(FIGURES[search]) for file in (path / "report").glob("*.png"))
+    said = experiment.sentences(load(path))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(" ".join(sentence.split()) in printed for sentence in said)
+    assert (search == "traversals") == (not said)
+
+
+def test_an_unfinished_experiment_writes_what_there_is(tmp_path: Path) -> None:
+    def one(config: TrialConfig) -> str:
+        return "finished" if config.beta == 4 and config.seed == 0 else "failed"
+
+    path = write_study(tmp_path / "blobs-laptop", one, StudyConfig("blobs", seeds=2))
+    assert report.main([str(path)]) == 0
+    assert len(list((path / "report").glob("sheet-*.png"))) == 1
+
+
+def test_the_headline_on_a_laptop_is_not_tested(tmp_path: Path) -> None:
+    path = write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline"))
+    primary, *others = paper.EXPERIMENTS["headline"].sentences(load(path))
+    assert primary.startswith("Primary: capacity minus fixed beta")
+    assert "Not tested" in primary
+    assert len(others) == 2
+
+
+def test_other_searches_are_no_experiments(fake_study: Path) -> None:
+    assert paper.experiment_of(load(fake_study)) is None
