@@ -1,18 +1,43 @@
-"""What the report says of a search that is an experiment of the paper: sentences, and a section with its figure."""
+"""What the report and the notebook say of a search that is an experiment of the paper: sentences, figures, tables."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import arms, blobs, generator, matched, matched_figure, matched_words, sheets
-from analysis.frames import Frames, records
-from analysis.page import Page
+from analysis.frames import Frames, load, records
 
-Save = Callable[[Figure, str], Path]
-"""Stores a figure under a name; gives the path of its PNG."""
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of an experiment.
+
+    Attributes:
+        figure: Drawn.
+        name: Of its files.
+        description: What it shows, for those who do not see it.
+        caption: The line below it.
+    """
+
+    figure: Figure
+    name: str
+    description: str
+    caption: str = ""
+
+    def _repr_png_(self) -> bytes:
+        """As a notebook displays it."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+Part = Picture | pd.DataFrame | str
+"""Of a section, in reading order; a frame's cells are text."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +47,12 @@ class Experiment:
     Attributes:
         title: Of its section.
         sentences: What it says of the paper's claim; nothing where too little has finished.
-        write: Adds figures and tables to the page.
+        parts: Its figures, tables and what is to be known of them.
     """
 
     title: str
     sentences: Callable[[Frames], list[str]]
-    write: Callable[[Page, Frames, Save], None]
+    parts: Callable[[Frames], Iterator[Part]]
 
 
 def experiment_of(frames: Frames) -> Experiment | None:
@@ -35,80 +60,99 @@ def experiment_of(frames: Frames) -> Experiment | None:
     return EXPERIMENTS.get(frames.study.identity.get("search", ""))
 
 
-def _first_of(frames: Frames, **fields: Any) -> str | None:
-    """The finished trial with these fields that has the least seed, so that nobody picks the prettiest; None: none."""
-    trials = sorted(records(frames.finished), key=lambda trial: trial["seed"])
-    return next((t["key"] for t in trials if all(t.get(name) == value for name, value in fields.items())), None)
+def show(store: Path | str, display: Callable[[Any], object]) -> None:
+    """Print and display an experiment's section, as the report has it.
+
+    Args:
+        store: Of its study; where there is none, the command that makes it is printed.
+        display: Shows a `Picture` or a frame: a notebook's own.
+    """
+    store = Path(store)
+    if not (store / "study.json").exists():
+        search, _, protocol = store.name.partition("-")
+        flags = f"--search {search}" + (f" --protocol {protocol}" if protocol not in ("", "laptop") else "")
+        print(f"no study in {store} yet: python study/run.py {flags} makes it")
+        return
+    frames = load(store)
+    experiment = experiment_of(frames)
+    if experiment is None or frames.finished.empty:
+        print(f"{store} holds no finished trial of an experiment of the paper")
+        return
+    print(*experiment.sentences(frames), sep="\n\n")
+    for part in experiment.parts(frames):
+        if isinstance(part, str):
+            print(part)
+        else:
+            display(part)
 
 
-def _write_blobs(page: Page, frames: Frames, save: Save) -> None:
+def _blobs(frames: Frames) -> Iterator[Part]:
     rungs = blobs.ladder(frames)
     if not rungs:
-        page.paragraph("No finished trial has a position map.")
+        yield "No finished trial has a position map."
         return
     null, _ = blobs.rotation_null(blobs.ASPECTS.get(frames.study.identity["search"], 1.0))
-    caption = "A point a seed; docs/metrics.md has the definitions. An open question where seeds are few."
-    page.picture(save(blobs.ladder_figure(rungs, null), "blobs_ladder"), "The position code against beta", caption)
-    page.table(blobs.table(rungs))
+    caption = "A point a seed, a line through the means. Definitions: docs/metrics.md."
+    yield Picture(blobs.ladder_figure(rungs, null), "blobs_ladder", "The position code against beta", caption)
+    yield blobs.table(rungs)
     for beta in dict.fromkeys([min(rungs), max(rungs)]):
-        key = _first_of(frames, beta=beta)
-        assert key is not None
-        _sheet(page, frames, save, key, f"beta = {beta:g}, least seed.")
+        yield _sheet(frames, rungs[beta][0]["key"], f"beta = {beta:g}, the least seed.")
 
 
-def _write_generator(page: Page, frames: Frames, save: Save) -> None:
+def _generator(frames: Frames) -> Iterator[Part]:
     for code in generator.codes(frames):
-        path = save(generator.figure(frames, code), f"generator_{code}")
         about = "one number a factor" if code == "scalar" else "shape one-hot, orientation as cos and sin"
-        page.picture(path, f"KL of each factor, factor code {code}", f"Factor code {code}: {about}. {_SNAPSHOTS}")
-    page.table(generator.opening_table(frames))
-    page.paragraph(_OPENINGS)
+        caption = f"Factor code {code}: {about}. {_SNAPSHOTS}"
+        drawn = generator.figure(frames, code)
+        yield Picture(drawn, f"generator_{code}", f"KL of each factor, factor code {code}", caption)
+    yield generator.opening_table(frames)
+    yield _OPENINGS
     for code in generator.codes(frames):
         for measure, word in generator.MEASURES.items():
-            page.paragraph(f"In how many seeds the row opens before the column, by {word}, factor code {code}:")
-            page.table(generator.matrix_table(frames, code, measure))
+            yield f"In how many seeds the row opens before the column, by {word}, factor code {code}:"
+            yield generator.matrix_table(frames, code, measure)
 
 
-def _write_traversals(page: Page, frames: Frames, save: Save) -> None:
+def _traversals(frames: Frames) -> Iterator[Part]:
     for trial in sorted(records(frames.finished), key=lambda trial: trial["seed"]):
-        caption = f"Seed {trial['seed']}: recon {trial['recon']:.1f}, KL {trial['kl']:.1f} nats; {trial['verdict']}."
-        _sheet(page, frames, save, trial["key"], caption)
+        about = f"Seed {trial['seed']}: recon {trial['recon']:.1f}, KL {trial['kl']:.1f} nats; {trial['verdict']}."
+        yield _sheet(frames, trial["key"], about)
 
 
-def _write_headline(page: Page, frames: Frames, save: Save) -> None:
+def _headline(frames: Frames) -> Iterator[Part]:
     comparisons = _comparisons(frames)
+    trials = arms.with_arms(frames.finished)
     for number, comparison in enumerate(comparisons):
-        figure = Figure(figsize=(9.0, 3.4), layout="constrained")
-        wide, narrow = figure.subplots(1, 2, width_ratios=[2.4, 1])
-        matched_figure.curves(wide, arms.with_arms(frames.finished), comparison)
+        figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+        wide, narrow = figure.subplots(1, 2, width_ratios=[1.7, 1])
+        matched_figure.curves(wide, trials, comparison)
         matched_figure.gaps(narrow, comparison)
-        page.picture(
-            save(figure, f"matched_{number}"), f"{comparison.a} against {comparison.b} at equal reconstruction"
-        )
-    page.table(matched_words.table(comparisons))
-    page.paragraph(_MATCHED)
-    page.table(matched_words.reached(comparisons))
-    page.paragraph(_REACHED)
+        about = f"{comparison.a} against {comparison.b} at equal reconstruction"
+        yield Picture(figure, f"matched_{number}", about, f"{about[0].upper()}{about[1:]}.")
+    yield matched_words.table(comparisons)
+    yield _MATCHED
+    yield matched_words.reached(comparisons)
+    yield _REACHED
 
 
 def _comparisons(frames: Frames) -> list[matched.Comparison]:
     return matched.summary(frames.finished, frames.study.identity.get("protocol", ""))
 
 
-def _sheet(page: Page, frames: Frames, save: Save, key: str, caption: str) -> None:
-    path = save(sheets.paper_sheet(frames, key), f"sheet-{key}")
-    page.picture(path, f"Samples, reconstructions and traversals of trial {key}", f"{caption} {_SHEET} Trial {key}.")
+def _sheet(frames: Frames, key: str, caption: str) -> Picture:
+    about = f"Samples, reconstructions and traversals of trial {key}"
+    return Picture(sheets.paper_sheet(frames, key), f"sheet-{key}", about, f"{caption} {_SHEET} Trial {key}.")
 
 
 EXPERIMENTS = {
-    "blobs": Experiment("Fig. 2: the position of a blob", blobs.sentences, _write_blobs),
-    "blobs_wide": Experiment("Fig. 2, control: x ranges twice as far as y", blobs.sentences, _write_blobs),
-    "generator": Experiment("Fig. 3: which factor opens at which capacity", generator.sentences, _write_generator),
-    "traversals": Experiment("Fig. 4: traversals", lambda frames: [], _write_traversals),
+    "blobs": Experiment("Fig. 2: the position of a blob", blobs.sentences, _blobs),
+    "blobs_wide": Experiment("Fig. 2, control: x ranges twice as far as y", blobs.sentences, _blobs),
+    "generator": Experiment("Fig. 3: which factor opens at which capacity", generator.sentences, _generator),
+    "traversals": Experiment("Fig. 4: traversals", lambda frames: [], _traversals),
     "headline": Experiment(
         "The claim: disentangling at equal reconstruction",
         lambda frames: matched_words.sentences(_comparisons(frames)),
-        _write_headline,
+        _headline,
     ),
 }
 

@@ -78,7 +78,13 @@ def write(
     page.findings(_sentences(frames, rows, trials))
     if experiment := paper.experiment_of(frames):
         page.heading(experiment.title)
-        experiment.write(page, frames, lambda figure, name: _saved(figure, frames, name))
+        for part in experiment.parts(frames):
+            if isinstance(part, paper.Picture):
+                page.picture(_saved(part.figure, frames, part.name), part.description, part.caption)
+            elif isinstance(part, str):
+                page.paragraph(part)
+            else:
+                page.table(part)
     page.heading("The trade-off")
     if any(row.estimates["mig_calibrated"].values for row in rows):
         figure, axes = plt.subplots(figsize=(7.4, 4.9))

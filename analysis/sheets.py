@@ -89,7 +89,7 @@ def paper_sheet(frames: Frames, key: str, seed_image: int = 0) -> Figure:
     count, side = len(rows) + 2, originals.shape[1] + GAP
     labels, pictures, beside = 1.9, CELL * columns, 1.0 if maps is not None else 0.1
     width, height = labels + pictures + beside, CELL * count * side / (originals.shape[2] + GAP) + 0.1
-    figure = plt.figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height))
     figure.set_layout_engine("none")  # rows and maps have to meet
     axes = figure.add_axes((labels / width, 0.05 / height, pictures / width, 1 - 0.1 / height))
     _show(axes, picture)

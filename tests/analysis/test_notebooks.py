@@ -28,7 +28,7 @@ def outputs(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
 
 
 def test_the_notebooks_are_found() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_tradeoff.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == ["01_tradeoff.ipynb", "02_the_paper.ipynb"]
 
 
 def test_the_trade_off_notebook_shows_the_study(fake_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +50,20 @@ def test_the_trade_off_notebook_shows_the_study(fake_study: Path, monkeypatch: p
 def test_it_runs_on_one_family_and_one_seed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = StudyConfig(pinned={"objective": ("beta_vae",)}, seeds=1)
     executed(NOTEBOOKS[0], write_study(tmp_path / "s", lambda config: "finished", study), monkeypatch)
+
+
+def test_the_papers_notebook_shows_what_has_been_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for search in ("blobs", "headline"):
+        write_study(tmp_path / f"{search}-laptop", lambda config: "finished", StudyConfig(search, seeds=2))
+    monkeypatch.setenv("RESULTS", str(tmp_path))
+    notebook = executed(NOTEBOOKS[1], tmp_path, monkeypatch)
+    assert len(outputs(notebook, "image/png")) == 3 + 3  # the ladder and two sheets; three comparisons
+    printed = "".join(
+        output["text"] for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output
+    )
+    assert "Exactly two latents say the position" in printed
+    assert "Primary: capacity minus fixed beta" in printed
+    assert f"no study in {tmp_path}/generator-laptop yet: python study/run.py --search generator makes it" in printed
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
