@@ -91,9 +91,18 @@ def sentences(frames: Frames) -> list[str]:
     return [
         f"Exactly two latents say the position {two}.",
         f"Alignment of the position code with the axes is {aligned}; a code rotated at random has {null:.2f}, and "
-        f"{near:.0%} of seeds so near an axis.",
+        f"{near:.0%} of seeds so near an axis.{_difference(*ends.values())}",
         f"Fragmentation: {broken}.",
     ]
+
+
+def _difference(*ends: Sequence[Mapping[str, Any]]) -> str:
+    """The greatest beta's alignment less the VAE's, paired by seed; empty where there is no pair."""
+    if len(ends) < 2:
+        return ""
+    most, least = ({trial["seed"]: trial["alignment"] for trial in trials} for trials in ends)
+    gaps = over_seeds([most[seed] - least[seed] for seed in most if seed in least])
+    return f" The difference is {gaps:+.2f}, paired by {len(gaps.values)} seeds." if gaps.values else ""
 
 
 def _mean(trials: Sequence[Mapping[str, Any]], name: str) -> str:

@@ -212,7 +212,10 @@ def _empty_nats(trials: pd.DataFrame) -> str:
     if empty.empty:
         return ""
     settings = "; ".join(dict.fromkeys(empty["setting"]))
-    return f"In {len(empty)} capacity trials KL follows C and carries no information on the image ({settings})."
+    return (
+        f"In {len(empty)} capacity trials KL follows C, but under half of it says anything of the image, or the image "
+        f"is not reconstructed ({settings})."
+    )
 
 
 def _one_family(rows: list[Setting]) -> str:

@@ -8,6 +8,7 @@ Source: Burgess et al. 2018, section 4.3 and Fig. 3; thresholds, ties and censor
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,8 @@ from analysis.statistics import over_seeds
 MEASURES = {"kl": "KL", "info": "information"}
 PAPER_ORDER = (("x", "y"), ("scale",), ("shape",), ("orientation",))
 """As Fig. 3 tells it: position first, shared equally, up to about 5 nats; then one after another."""
+SHARED = 5.0
+"""Nats up to which the paper sees only x and y."""
 
 
 def by_factor(frames: Frames, key: str) -> pd.DataFrame:
@@ -42,9 +45,8 @@ def by_factor(frames: Frames, key: str) -> pd.DataFrame:
 
 def orders(frames: Frames, code: str, measure: str) -> list[dict[str, Opening | None]]:
     """Of each finished seed of a factor code, when each factor opens; None: not before C_max."""
-    trials = frames.finished.query("factor_code == @code").sort_values(by="seed")
     found = []
-    for trial in records(trials):
+    for trial in _trials(frames, code):
         opened = {o.latent: o for o in openings(by_factor(frames, trial["key"]), trial, measure)}
         found.append({name: opened.get(k) for k, name in enumerate(frames.factors)})
     return found
@@ -89,7 +91,23 @@ def sentences(frames: Frames) -> list[str]:
         shared = over_seeds([value for value in alone if value is not None])
         position = f"x and y have the capacity to themselves up to C = {shared:.1f} nats"
         said.append(f"Generator, by {word}: {position} ({len(order)} seeds). {_agreement(order)}")
+    if set(PAPER_ORDER[0]) <= set(frames.factors):
+        uneven = over_seeds([_unevenness(frames, trial) for trial in _trials(frames, code)])
+        said.append(f"Up to C = {SHARED:g} nats the KLs of x and y differ by {uneven:.2f} nats on average.")
     return said
+
+
+def _trials(frames: Frames, code: str) -> list[dict[str, Any]]:
+    """The finished trials of a code, by seed."""
+    return [trial for trial in records(frames.finished.sort_values(by="seed")) if trial["factor_code"] == code]
+
+
+def _unevenness(frames: Frames, trial: Mapping[str, Any]) -> float:
+    """Mean |KL_x - KL_y| over the reports at which C is at most `SHARED`, nats; NaN without any."""
+    reports = by_factor(frames, trial["key"])
+    x, y = (reports[f"kl_{frames.factors.index(name)}"].to_numpy(float) for name in PAPER_ORDER[0])
+    early = reports["capacity"].to_numpy(float) <= SHARED
+    return float(np.abs(x - y)[early].mean()) if early.any() else float("nan")
 
 
 def _agreement(order: Sequence[Mapping[str, Opening | None]]) -> str:
@@ -131,8 +149,7 @@ def figure(frames: Frames, code: str = "scalar") -> Figure:
         frames: Of a generator study.
         code: Whose trials; all seeds are drawn, the images are those of the least one.
     """
-    trials = frames.finished.query("factor_code == @code").sort_values(by="seed")
-    keys = trials["key"].tolist()
+    keys = [trial["key"] for trial in _trials(frames, code)]
     drawn = Figure(figsize=(9.6, 6.2), layout="constrained")
     grid = drawn.add_gridspec(2, 2, height_ratios=[1.25, 1])
     by_capacity, by_accuracy = (drawn.add_subplot(grid[0, column]) for column in (0, 1))
@@ -147,10 +164,11 @@ def figure(frames: Frames, code: str = "scalar") -> Figure:
             if code == "scalar":
                 by_capacity.plot(reports["capacity"], reports[f"info_{k}"], linestyle="--", **look)
     by_capacity.set_xlabel("capacity C along training (nats)")
-    dashed = "; dashed: I(z; f)" if code == "scalar" else ""
-    by_capacity.set_ylabel(f"KL of each factor, held-out (nats){dashed}")
+    by_capacity.set_ylabel("KL of each factor, held-out (nats)")
     by_accuracy.set_xlabel("reconstruction accuracy: -recon, held-out (nats per image)")
     by_accuracy.set_ylabel("KL of each factor (nats)")
+    if code == "scalar":
+        by_capacity.plot([], [], color="grey", linewidth=1.1, linestyle="--", label="I(z; f)")
     by_capacity.legend(fontsize=8, title=f"{len(keys)} seeds", title_fontsize=8)
     _images(drawn.add_subplot(grid[1, :]), frames.study.arrays(keys[0]))
     return drawn

@@ -44,7 +44,7 @@ def _blobs(dataset: str) -> Change:
     return Change(
         laptop={"dataset": dataset, "steps": 3000},
         paper={"dataset": dataset, "steps": 100_000},
-        seeds=(3, 10),
+        seeds=(5, 10),
         report_every=(300, 1000),
     )
 

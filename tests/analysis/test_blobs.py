@@ -15,7 +15,7 @@ from tests.analysis.conftest import write_study
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Frames:
     path = tmp_path_factory.mktemp("studies") / "blobs-laptop"
-    return load(write_study(path, lambda config: "finished", StudyConfig("blobs")))
+    return load(write_study(path, lambda config: "finished", StudyConfig("blobs", seeds=3)))
 
 
 def test_the_ladder_is_by_beta_then_seed(frames: Frames) -> None:
@@ -45,8 +45,16 @@ def test_sentences_compare_the_ends_of_the_ladder(frames: Frames) -> None:
     assert "in 0 of 3 seeds at beta 1 " in two
     assert "0.65" in aligned
     assert "rotated at random has 0.64, and 22% of seeds" in aligned
+    assert aligned.endswith("The difference is +0.15 [+0.15, +0.15], paired by 3 seeds.")
     assert "1.00" in broken
     assert "beta 16" not in " ".join([two, aligned, broken])
+
+
+def test_a_difference_takes_both_ends(frames: Frames) -> None:
+    one = Frames(frames.study, frames.trials.query("beta == 1"), frames.rows)
+    assert not any("difference" in sentence for sentence in blobs.sentences(one))
+    apart = frames.trials.query("(beta == 1 and seed == 0) or (beta == 150 and seed != 0)")
+    assert not any("difference" in sentence for sentence in blobs.sentences(Frames(frames.study, apart, frames.rows)))
 
 
 def test_trials_without_a_map_say_nothing(frames: Frames) -> None:

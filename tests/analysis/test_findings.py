@@ -40,7 +40,8 @@ def test_what_the_study_says(fake_study: Path) -> None:
         "The first two latents to open jointly predict x and y (R^2 >= 0.8) in 5 of 5 beta trials and in 5 of 5 "
         "capacity trials.",
         "The audit's verdicts: fine 8, not informative 2 (C = 6).",
-        "In 2 capacity trials KL follows C and carries no information on the image (C = 6).",
+        "In 2 capacity trials KL follows C, but under half of it says anything of the image, or the image is not "
+        "reconstructed (C = 6).",
         "Of no setting more than two seeds have finished: the spread over seeds is unknown, and no interval is given.",
         findings.LAPTOP_CLAIM,
     ]  # fmt: skip

@@ -70,11 +70,13 @@ def test_the_matrix_reads_row_before_column(frames: Frames) -> None:
 
 
 def test_sentences_say_where_position_is_alone_and_which_steps_of_the_order_hold(frames: Frames) -> None:
-    by_kl, by_information = generator.sentences(frames)
+    by_kl, by_information, uneven = generator.sentences(frames)
     assert f"up to C = {capacity_at(200):.1f}" in by_kl
     assert "(2 seeds)" in by_kl
     assert "by information" in by_information
     assert "The dataset has not the paper's factors." in by_kl  # there is no scale here
+    # Three reports up to 5 nats: x has 0, .1 and .7 nats, and y .01.
+    assert "differ by 0.26 (0.26, 0.26) nats" in uneven
 
 
 def opening(step: float) -> Any:
@@ -105,7 +107,7 @@ def test_no_finished_trial_says_nothing(frames: Frames) -> None:
 def test_the_figure_has_a_line_a_factor_and_seed(frames: Frames, tmp_path: Path) -> None:
     drawn = generator.figure(frames)
     by_capacity, by_accuracy, images = drawn.axes
-    assert len(by_capacity.lines) == 2 * 3 * 2  # seeds, factors, KL and information
+    assert len(by_capacity.lines) == 2 * 3 * 2 + 1  # seeds, factors, KL and information; the legend's dashes
     assert len(by_accuracy.lines) == 2 * 3
     assert [text.get_text() for text in images.get_yticklabels()] == ["held-out", "C = 7.4 nats", "C = 3.2 nats"]
     key = frames.finished.query("factor_code == 'scalar'").sort_values(by="seed")["key"].iloc[0]
