@@ -53,10 +53,9 @@ def test_kl_that_follows_c_and_says_nothing_is_told_in_words(frames: Frames) -> 
     rows = tradeoff.settings(frames.trials)
     trials = findings.by_trial(frames, rows)
     said = findings.sentences(frames, rows, trials)
-    assert (
-        "In 2 capacity trials KL follows C, but under half of it says anything of the image, or the image is not reconstructed (C = 6)."
-        in said
-    )
+    (empty,) = [sentence for sentence in said if "KL follows C, but" in sentence]
+    assert empty.startswith("In 2 capacity trials")
+    assert empty.endswith("(C = 6).")
     far = trials.assign(follows=[2.0 if verdict == "not informative" else 0.1 for verdict in trials["verdict"]])
     assert not any("KL follows C, but" in sentence for sentence in findings.sentences(frames, rows, far))
     told = findings.sentences(frames, rows, trials.assign(verdict="fine"))

@@ -1,16 +1,20 @@
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from trainables.config import Evaluation, TrialConfig
-from trainables.data.dataset import Dataset
-from trainables.evaluation import Evaluator, NotFinite
+from trainables.data.coloured import colour
+from trainables.data.dataset import Dataset, open_dataset
+from trainables.evaluation import Evaluator
 from trainables.metrics import audit, table
 from trainables.metrics.joint import joint_information
 from trainables.model import VAE, initialise
 from trainables.objectives import reconstruction_loss
+from trainables.passes import NotFinite
 
 CONFIG = TrialConfig(capacity_max=3.0, ramp_steps=4, steps=8, latents=4)
 
@@ -190,3 +194,37 @@ def test_a_fault_in_a_score_costs_that_score_alone(tiny: Dataset, model: VAE, mo
     assert "modularity: ZeroDivisionError: no luck" in row["missing_scores"]
     assert "modularity" not in row
     assert "mig_calibrated" in row
+
+
+def test_thresholds_are_above_the_pixels_own_entropy(tiny: Dataset, model: VAE) -> None:
+    """A floor of 400 nats under R0 = 500: 430 is 0.3 of what can be won, though 0.86 of R0."""
+    floored = dataclasses.replace(tiny, recon_floor=400.0, constant_loss=500.0)
+    judge = evaluator(floored)
+    row = {"kl": 5.0, "info_sum": 5.0, "capacity": 5.0, "tracking": 0.0}
+    assert judge._above_floor(430.0) == pytest.approx(0.3)
+    assert judge.verdict(row | {"recon": 430.0}) == "fine"
+    assert judge.verdict(row | {"recon": 495.0}) == "not informative"
+    plain = evaluator(dataclasses.replace(tiny, recon_floor=0.0, constant_loss=500.0))
+    assert plain.verdict(row | {"recon": 430.0}) == "fine"
+    assert plain.verdict(row | {"recon": 460.0}) == "not informative"
+
+
+def test_a_coloured_trial_is_scored_on_its_colours_too(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_path, tmp_path / "tiny.h5")
+    colour(tmp_path / "tiny.h5", tmp_path / "coloured.h5")
+    coloured = open_dataset(tmp_path / "coloured.h5")
+    judge = evaluator(coloured)
+    stored = judge.probe // 512
+    assert set(stored.tolist()) <= set(coloured.held_out_rows.tolist())
+    assert len(set(stored.tolist())) == 100  # no shape twice
+    assert len(set((judge.probe % 512).tolist())) > 50  # and many colours
+    assert judge.probe.tolist() == evaluator(coloured).probe.tolist()
+    assert not set((judge.train_rows // 512).tolist()) & set(coloured.held_out_rows.tolist())
+    colourful = VAE((3, 64, 64), latents=4)
+    initialise(colourful, "he", seed=1)
+    row, arrays = judge.full(colourful, step=8, nulls=True)
+    assert arrays["factors"].shape == (100, 8)
+    assert arrays["originals"].shape == (11, 64, 64, 3)
+    np.testing.assert_array_equal(arrays["factors"], coloured.factors_of(judge.probe))
+    assert row["recon_floor"] == coloured.recon_floor
+    assert {"mig", "alignment"} <= row.keys()
