@@ -61,7 +61,11 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
             Setting(
                 id=str(setting),
                 family=str(first["family"]),
-                fields={name: first[name] for name in names if family_reads(str(first["family"]), name)},
+                fields={
+                    name: first[name]
+                    for name in names
+                    if family_reads(str(first["family"]), name) and not pd.isna(first[name])  # not set
+                },
                 estimates={name: over_seeds(finished[name].tolist() if name in finished else []) for name in TARGETS},
                 verdicts=dict(Counter(finished["verdict"].tolist() if "verdict" in finished else [])),
                 statuses=dict(Counter(group["status"].tolist())),

@@ -122,7 +122,8 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 def searched(configs: Sequence[TrialConfig]) -> list[str]:
     """The fields in which settings differ, or that the objective of one of them reads alone."""
     own = [name for config in configs for name in READ_BY.get(config.family, ())]
-    own = [name for name in own if name != "capacity_start" or any(config.capacity_start for config in configs)]
+    optional = ("capacity_start", "beta_start")
+    own = [name for name in own if name not in optional or any(getattr(config, name) for config in configs)]
     every = [field.name for field in dataclasses.fields(TrialConfig) if field.name not in ("objective", *SEED_FIELDS)]
     varied = [name for name in every if len({str(getattr(config, name)) for config in configs}) > 1]
     return list(dict.fromkeys([*own, *varied]))
@@ -130,7 +131,7 @@ def searched(configs: Sequence[TrialConfig]) -> list[str]:
 
 def named(config: TrialConfig, names: Sequence[str]) -> str:
     """`beta 4`, `gamma 100, capacity_max 10, ramp_steps 3000`: those of `names` that the objective reads."""
-    shown = [name for name in names if family_reads(config.family, name)]
+    shown = [name for name in names if family_reads(config.family, name) and getattr(config, name) is not None]
     return ", ".join(f"{name} {written(getattr(config, name))}" for name in shown) or config.objective
 
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from analysis.frames import load
 from analysis.statistics import over_seeds
 from analysis.tradeoff import Setting, front, settings, table
+from study.config import StudyConfig
+from tests.analysis.conftest import write_study
 
 
 def test_settings_average_finished_seeds_and_count_the_rest(fake_study: Path) -> None:
@@ -61,3 +63,10 @@ def test_a_setting_is_called_by_its_fields() -> None:
     fields = {"beta": 4.0, "gamma": 100.0}
     assert Setting("a", "beta", fields, {}, {}, {}).label == "β = 4, gamma = 100"
     assert Setting("a", "my.loss:a", {}, {}, {}, {}).label == "my.loss:a"
+
+
+def test_a_field_that_is_not_set_is_in_no_label(tmp_path: Path) -> None:
+    path = write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline", seeds=1))
+    labels = {row.label for row in settings(load(path).trials)}
+    assert {"β = 4", "β = 4, beta_start = 64"} <= labels
+    assert len(labels) == 12

@@ -11,6 +11,7 @@ from study.progress import Front, named, pareto, progress, searched, snapshot
 from study.searches import planned
 from study.store import StoreError
 from tests.study.stores import BETA, CAPACITY, open_store, row, start
+from trainables.config import TrialConfig
 
 TARGETS = {"a": 100, "b": 100, "c": 200}
 
@@ -92,3 +93,12 @@ def test_settings_are_named_by_what_differs() -> None:
     assert named(BETA, names) == "beta 4, learning_rate 0.0005"
     assert named(slow, names) == "gamma 1000, capacity_max 25, ramp_steps 10, learning_rate 1e-05"
     assert "learning_rate" not in named(CAPACITY, searched([BETA, CAPACITY]))
+
+
+def test_a_beta_that_goes_nowhere_names_no_start() -> None:
+    fixed = TrialConfig(objective="beta_vae", beta=4.0)
+    annealed = dataclasses.replace(fixed, beta_start=64.0)
+    assert named(fixed, searched([fixed])) == "beta 4"
+    names = searched([fixed, annealed])
+    assert named(fixed, names) == "beta 4"
+    assert named(annealed, names) == "beta 4, beta_start 64"

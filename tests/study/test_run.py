@@ -58,7 +58,7 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--status", "nowhere"], "nowhere is no store"),
         (["--seeds", "two"], "invalid int value: 'two'; --help lists the flags"),
         (["--protocl", "paper"], "unrecognized arguments: --protocl paper"),
-        (["--dry-run", "--set", "dataset=dsprits"], "did you mean dsprites?"),
+        (["--dry-run", "--set", "dataset=dsprits"], "did you mean dsprites"),
         (["--port", "99"], "--port=99 is the dashboard's; give --dashboard STORE too, or leave it out"),
         (["--status", ""], "the path is empty; give a folder"),
         (["--set", "gamma=1", "--set", "gamma=2"], "gamma is set twice"),
