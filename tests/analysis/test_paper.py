@@ -59,3 +59,11 @@ def test_the_headline_on_a_laptop_is_not_tested(tmp_path: Path) -> None:
 
 def test_other_searches_are_no_experiments(fake_study: Path) -> None:
     assert paper.experiment_of(load(fake_study)) is None
+
+
+def test_nobody_picks_the_prettiest_seed(tmp_path: Path) -> None:
+    frames = load(write_study(tmp_path / "blobs-laptop", lambda config: "finished", StudyConfig("blobs", seeds=2)))
+    parts = list(paper.EXPERIMENTS["blobs"].parts(frames))
+    shown = [part.name.removeprefix("sheet-") for part in parts if isinstance(part, paper.Picture)][1:]
+    trials = [frames.trial(key) for key in shown]
+    assert [(trial["beta"], trial["seed"]) for trial in trials] == [(1, 0), (150, 0)]

@@ -81,3 +81,30 @@ def test_reconstructions_stand_below_their_originals(fake_study: Path) -> None:
     drawn = np.asarray(sheets.reconstructions(plt.figure().subplots(), arrays).images[0].get_array())
     assert (drawn[:8, :8] == arrays["originals"][0]).all()
     assert (drawn[8 + sheets.GAP :, -8:] == arrays["reconstructions"][-1]).all()
+
+
+def test_a_sheet_in_the_papers_layout_has_samples_then_latents_and_their_maps(fake_study: Path) -> None:
+    frames = load(fake_study)
+    key = frames.finished["key"].iloc[0]
+    figure = sheets.paper_sheet(frames, key, seed_image=2)
+    pictures, *maps, _ = figure.axes
+    labels = [text.get_text() for text in pictures.get_yticklabels()]
+    assert labels[:2] == ["held-out", "decoded"]
+    assert [label[:2] for label in labels[2:]] == ["z0", "z1", "z2"]  # by KL
+    arrays = frames.study.arrays(key)
+    shown = np.asarray(pictures.images[0].get_array())
+    np.testing.assert_array_equal(shown[:8, :8, 0], arrays["originals"][2, ..., 0])  # the traversed image is first
+    np.testing.assert_array_equal(shown[20:28, :8, 0], arrays["traversals"][2, 0, 0, ..., 0])
+    assert len(maps) == 3
+    drawn = np.asarray(maps[1].images[0].get_array())
+    np.testing.assert_allclose(drawn, arrays["position_means"][:, :, 1].T)  # x runs to the right
+    assert maps[1].images[0].get_clim() == (-3, 3)
+
+
+def test_a_trial_without_a_map_has_none_in_its_sheet(fake_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = load(fake_study)
+    key = frames.finished["key"].iloc[0]
+    arrays = frames.study.arrays(key)
+    del arrays["position_means"]
+    monkeypatch.setattr(type(frames.study), "arrays", lambda self, key: arrays)
+    assert len(sheets.paper_sheet(frames, key).axes) == 1

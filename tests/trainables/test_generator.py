@@ -114,24 +114,22 @@ def generator_trial(dataset: Dataset) -> Trainer:
 
 def test_a_generator_trains_reports_resumes_and_comes_back(tiny: Dataset) -> None:
     whole = generator_trial(tiny)
-    first = whole.run_to_report()
+    for _ in range(2):  # C is 5.5 nats then, and the first snapshot is taken
+        whole.run_to_report()
     halfway = generator_trial(tiny)
     halfway.load(whole.state())
-    reports = [whole.run_to_report(), whole.run_to_report()]
-    again = [halfway.run_to_report(), halfway.run_to_report()]
-    assert not first.done
-    assert reports[-1].done
-    for one, other in zip(reports, again, strict=True):
-        for name in ("recon", "kl", "info_0", "kl_4"):
-            assert one.row[name] == other.row[name]
-    arrays = reports[-1].arrays
+    last, again = whole.run_to_report(), halfway.run_to_report()
+    assert last.done
+    for name in ("recon", "kl", "info_0", "kl_4"):
+        assert last.row[name] == again.row[name]
+    arrays = last.arrays
     assert arrays is not None
-    assert again[-1].arrays is not None
+    assert again.arrays is not None
     assert arrays["snapshot_capacities"].tolist() == [5.5, 8.0]  # reports at 3, 5.5 and 8 nats
     assert arrays["snapshots"].shape == (2, 11, 64, 64, 1)
-    np.testing.assert_array_equal(arrays["snapshots"], again[-1].arrays["snapshots"])
-    assert reports[-1].row["missing_scores"] == "the generator's codes are its factors, noised"
-    assert "mig" not in reports[-1].row
+    np.testing.assert_array_equal(arrays["snapshots"], again.arrays["snapshots"])
+    assert last.row["missing_scores"] == "the generator's codes are its factors, noised"
+    assert "mig" not in last.row
 
     back = checkpoint.model_of(whole.state(), "it")
     assert isinstance(back, Generator)

@@ -75,9 +75,9 @@ class Centroid(torch.nn.Module):
         return torch.logit((rows[:, :, None] * columns[:, None, :]).clamp(1e-4, 1 - 1e-4))[:, None]
 
 
-@pytest.mark.parametrize("degrees", [0, 20, 45])
-def test_the_columns_of_a_model_that_knows_the_position(degrees: int, tmp_path: Path) -> None:
-    render_blobs(tmp_path / "blobs.h5")
+@pytest.mark.parametrize(("degrees", "aspect"), [(0, 1), (20, 1), (45, 1), (20, 2)])
+def test_the_columns_of_a_model_that_knows_the_position(degrees: int, aspect: int, tmp_path: Path) -> None:
+    render_blobs(tmp_path / "blobs.h5", aspect)
     blobs = open_dataset(tmp_path / "blobs.h5")
     rows = position_rows(blobs, 3)
     assert rows is not None
@@ -91,7 +91,7 @@ def test_the_columns_of_a_model_that_knows_the_position(degrees: int, tmp_path: 
     assert row["axis_angle"] == pytest.approx(degrees, abs=1)
     assert (row["torn_share"], row["jumps"], row["ghosts"]) == (0, 0, 0)
     assert arrays["position_means"].shape == (32, 32, 3)
-    again = axis_alignment(arrays["position_means"], (2.0, 2.0), kl, arrays["position_latents"])
+    again = axis_alignment(arrays["position_means"], (63 / 31, 63 / 31 / aspect), kl, arrays["position_latents"])
     assert again.alignment == pytest.approx(row["alignment"])
 
 
