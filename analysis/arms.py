@@ -70,8 +70,15 @@ def arm(trial: dict[str, Any]) -> str:
 
 
 def with_arms(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials with the column `arm`."""
-    return trials.assign(arm=[arm(trial) for trial in records(trials)])
+    """The trials with the column `arm`.
+
+    A beta annealed from a start to that start is a fixed one: such a trial is a point of both arms, and there twice.
+    """
+    told = trials.assign(arm=[arm(trial) for trial in records(trials)])
+    starts = set(told.loc[told["arm"] == ANNEALED, "beta_start"]) if "beta_start" in told else set()
+    same = told["beta"].isin(list(starts)) if "beta" in told else False
+    both = told[(told["arm"] == FIXED) & same]
+    return pd.concat([told, both.assign(arm=ANNEALED)], ignore_index=True) if len(both) else told
 
 
 def curves(trials: pd.DataFrame, name: str, score: str) -> dict[int, Curve]:

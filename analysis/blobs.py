@@ -27,7 +27,7 @@ COLUMNS = {
 }
 """What is averaged over seeds, and how it is printed; `above_floor` is recon - recon_floor, nats per image."""
 ASPECTS = {"blobs_wide": 2.0}
-"""How many times farther positions range along x than along y, by search; else once."""
+"""How many times farther positions range along x than along y, by the dataset's name; else once."""
 POSITION_LATENTS = 2
 COLOUR = FAMILY_COLOURS["beta"]
 
@@ -51,10 +51,12 @@ def rotation_null(aspect: float) -> tuple[float, float]:
         aspect: Range of x over range of y.
     """
     turn = (np.arange(90_000) + 0.5) / 90_000 * np.pi / 2
-    along_x, along_y = np.cos(turn) / aspect, np.sin(turn)  # the gradient of z, per pixel
+    along_x = np.array([np.cos(turn), np.sin(turn)]) / aspect  # of the gradients of both latents, per pixel
+    along_y = np.array([np.sin(turn), np.cos(turn)])
     aligned = np.abs(along_x**2 - along_y**2) / (along_x**2 + along_y**2)
     angle = np.degrees(np.arctan2(along_y, along_x))
-    return float(aligned.mean()), float((np.minimum(angle, 90 - angle) < NEAR_AXIS).mean())
+    near = np.minimum(angle, 90 - angle).mean(axis=0) < NEAR_AXIS
+    return float(aligned.mean()), float(near.mean())
 
 
 def table(rungs: Mapping[float, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
@@ -62,7 +64,7 @@ def table(rungs: Mapping[float, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
     return pd.DataFrame(
         {"beta": f"{beta:g}"}
         | {name: _mean(trials, name) for name in COLUMNS}
-        | {"near an axis": _near_axis(trials), "seeds": str(len(trials))}
+        | {"near an axis": _near_axis(trials), "seeds": _seeds(trials)}
         for beta, trials in rungs.items()
     )
 
@@ -73,7 +75,7 @@ def sentences(frames: Frames) -> list[str]:
     ends = {beta: rungs[beta] for beta in sorted({max(rungs), min(rungs)}, reverse=True)} if rungs else {}
     if not ends:
         return []
-    null, near = rotation_null(ASPECTS.get(frames.study.identity.get("search", ""), 1.0))
+    null, near = rotation_null(ASPECTS.get(frames.dataset.get("name", ""), 1.0))
     two = _joined(
         f"in {sum(trial['position_latents'] == POSITION_LATENTS for trial in trials)} of {len(trials)} seeds at beta "
         f"{beta:g} ({_mean(trials, 'position_latents')} latents)"
@@ -110,7 +112,15 @@ def _mean(trials: Sequence[Mapping[str, Any]], name: str) -> str:
 
 
 def _near_axis(trials: Sequence[Mapping[str, Any]]) -> str:
-    return f"{sum(trial['axis_angle'] < NEAR_AXIS for trial in trials)} of {len(trials)}"
+    """Of the seeds that have an angle."""
+    angles = [trial["axis_angle"] for trial in trials if not np.isnan(trial["axis_angle"])]
+    return f"{sum(angle < NEAR_AXIS for angle in angles)} of {len(angles)}"
+
+
+def _seeds(trials: Sequence[Mapping[str, Any]]) -> str:
+    """`3`, or `3, 1 says no position`: such a seed has neither alignment nor jumps and enters no mean of them."""
+    silent = sum(trial["position_latents"] == 0 for trial in trials)
+    return f"{len(trials)}, {silent} says no position" if silent else str(len(trials))
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -110,8 +110,9 @@ def varied_fields(trials: pd.DataFrame) -> list[str]:
     families = set(trials["family"])
     names = []
     for name in SETTING_FIELDS:
-        pairs = zip(trials["family"], trials[name], strict=True)
-        values = {str(value) for family, value in pairs if family_reads(family, name)}
+        starts = trials["beta_start"] if "beta_start" in trials else [None] * len(trials)
+        each = zip(trials["family"], trials[name], starts, strict=True)
+        values = {str(value) for family, value, start in each if family_reads(family, name, not pd.isna(start))}
         if len(values) > 1 or any(LEADING.get(family) == name for family in families):
             names.append(name)
     return [name for name in names if name != "objective"]

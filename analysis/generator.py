@@ -87,10 +87,7 @@ def sentences(frames: Frames) -> list[str]:
     said = []
     for measure, word in MEASURES.items():
         order = orders(frames, code, measure)
-        alone = [_least(seed) for seed in order]
-        shared = over_seeds([value for value in alone if value is not None])
-        position = f"x and y have the capacity to themselves up to C = {shared:.1f} nats"
-        said.append(f"Generator, by {word}: {position} ({len(order)} seeds). {_agreement(order)}")
+        said.append(f"Generator, by {word}: {_alone(order)} {_agreement(order)}")
     if set(PAPER_ORDER[0]) <= set(frames.factors):
         uneven = over_seeds([_unevenness(frames, trial) for trial in _trials(frames, code)])
         said.append(f"Up to C = {SHARED:g} nats the KLs of x and y differ by {uneven:.2f} nats on average.")
@@ -110,24 +107,39 @@ def _unevenness(frames: Frames, trial: Mapping[str, Any]) -> float:
     return float(np.abs(x - y)[early].mean()) if early.any() else float("nan")
 
 
+def _alone(order: Sequence[Mapping[str, Opening | None]]) -> str:
+    """Up to which C nothing but x and y is open, over the seeds in which both open before anything else."""
+    limits, never, other = [], 0, 0
+    for seed in order:
+        others = [o.capacity for name, o in seed.items() if o is not None and name not in PAPER_ORDER[0]]
+        first = [seed.get(name) for name in PAPER_ORDER[0]]
+        if not all(o is not None and o.capacity < min(others, default=float("inf")) for o in first):
+            other += 1
+        elif others:
+            limits.append(min(others))
+        else:
+            never += 1
+    words = [f"x and y have the capacity to themselves up to C = {over_seeds(limits):.1f} nats in {len(limits)}"]
+    words = words if limits else ["x and y have the capacity to themselves in 0"]
+    words += [f"up to C_max in {never}"] if never else []
+    words += [f"something else opens before both in {other}"] if other else []
+    return f"{', '.join(words)} of {len(order)} seeds."
+
+
 def _agreement(order: Sequence[Mapping[str, Opening | None]]) -> str:
     """Each step of the paper's order: in how many seeds it holds."""
-    found = before(order)
     words = []
     for earlier, later in itertools.pairwise(PAPER_ORDER):
         for late in later:
-            known = [found[name, late] for name in earlier if (name, late) in found]
-            if known:
-                first = min(count for count, _, _ in known)
-                tied = max(count for _, count, _ in known)
-                words.append(f"{' and '.join(earlier)} before {late} in {_first(first, tied, known[0][2])}")
+            if not all(name in seed for seed in order for name in (*earlier, late)):
+                continue
+            firsts = [[before([seed])[name, late] for name in earlier] for seed in order]
+            holds = sum(all(first for first, _, _ in pairs) for pairs in firsts)
+            unknown = sum(
+                any(tied for _, tied, _ in pairs) and all(first or tied for first, tied, _ in pairs) for pairs in firsts
+            )
+            words.append(f"{' and '.join(earlier)} before {late} in {_first(holds, unknown, len(order))}")
     return f"The paper's order: {'; '.join(words)}." if words else "The dataset has not the paper's factors."
-
-
-def _least(seed: Mapping[str, Opening | None]) -> float | None:
-    """C at which the first factor opens that is no position, nats; None where none does."""
-    opened = [o.capacity for name, o in seed.items() if o is not None and name not in PAPER_ORDER[0]]
-    return min(opened, default=None)
 
 
 def _capacities(found: list[Opening | None]) -> str:

@@ -93,13 +93,16 @@ class Comparison:
     def verdict(self) -> str:
         """`not tested` on a laptop, `not comparable` without a gap, else `inconclusive`, `confirmed` or `refuted`.
 
-        The last two take ten seeds, an interval on one side of 0, and a p of at most .05: adjusted where the comparison
-        is secondary. (Of ten seeds the BCa interval alone excludes 0 in 10 % of studies without any gap.)
+        The last two take two one-parameter families, ten seeds, an interval on one side of 0, and a p of at most .05:
+        adjusted where the comparison is secondary. (Of ten seeds the BCa interval alone excludes 0 in 10 % of studies
+        without any gap.)
         """
         if self.protocol == "laptop":
             return "not tested"
         if not self.delta.values:
             return "not comparable"
+        if self.crossed:
+            return "inconclusive"
         low, high, p = self.delta.low, self.delta.high, self.p if self.primary else self.adjusted
         if low is None or high is None or low <= 0 <= high or p is None or p > LEVEL:
             return "inconclusive"

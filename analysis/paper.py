@@ -10,7 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import arms, blobs, generator, matched, matched_figure, matched_words, sheets
-from analysis.frames import Frames, load, records
+from analysis.frames import Frames, load, records, varied_fields
+from study.store import StoreError
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,13 @@ class Experiment:
 
     Attributes:
         title: Of its section.
+        varies: Config fields that may differ between its settings; where others do too, nothing is averaged.
         sentences: What it says of the paper's claim; nothing where too little has finished.
         parts: Its figures, tables and what is to be known of them.
     """
 
     title: str
+    varies: tuple[str, ...]
     sentences: Callable[[Frames], list[str]]
     parts: Callable[[Frames], Iterator[Part]]
 
@@ -58,6 +61,39 @@ class Experiment:
 def experiment_of(frames: Frames) -> Experiment | None:
     """The experiment that a study is, by its search; None where it is none of the paper's."""
     return EXPERIMENTS.get(frames.study.identity.get("search", ""))
+
+
+def sentences(frames: Frames) -> list[str]:
+    """What a study that is an experiment of the paper says of its claim; nothing where it is none."""
+    experiment = experiment_of(frames)
+    if experiment is None or frames.finished.empty:
+        return []
+    try:
+        return [crossed] if (crossed := _crossed(frames, experiment)) else experiment.sentences(frames)
+    except StoreError as error:
+        return [f"{experiment.title}: not told, since {error}."]
+
+
+def parts(frames: Frames) -> Iterator[Part]:
+    """The section of such a study; a file that cannot be read ends it with a sentence."""
+    experiment = experiment_of(frames)
+    if experiment is None or frames.finished.empty:
+        return
+    if crossed := _crossed(frames, experiment):
+        yield crossed
+        return
+    try:
+        yield from experiment.parts(frames)
+    except StoreError as error:
+        yield f"The rest of this section is not shown: {error}."
+
+
+def _crossed(frames: Frames, experiment: Experiment) -> str:
+    """Settings that differ in more than the experiment is about are no replicates of each other: said, not averaged."""
+    more = [name for name in varied_fields(frames.finished) if name not in experiment.varies]
+    if not more or not experiment.varies:
+        return ""
+    return f"{', '.join(more)} varies too, and trials of different settings are not averaged: give each a --store."
 
 
 def show(store: Path | str, display: Callable[[Any], object]) -> None:
@@ -74,12 +110,11 @@ def show(store: Path | str, display: Callable[[Any], object]) -> None:
         print(f"no study in {store} yet: python study/run.py {flags} makes it")
         return
     frames = load(store)
-    experiment = experiment_of(frames)
-    if experiment is None or frames.finished.empty:
+    if experiment_of(frames) is None or frames.finished.empty:
         print(f"{store} holds no finished trial of an experiment of the paper")
         return
-    print(*experiment.sentences(frames), sep="\n\n")
-    for part in experiment.parts(frames):
+    print(*sentences(frames), sep="\n\n")
+    for part in parts(frames):
         if isinstance(part, str):
             print(part)
         else:
@@ -91,7 +126,7 @@ def _blobs(frames: Frames) -> Iterator[Part]:
     if not rungs:
         yield "No finished trial has a position map."
         return
-    null, _ = blobs.rotation_null(blobs.ASPECTS.get(frames.study.identity["search"], 1.0))
+    null, _ = blobs.rotation_null(blobs.ASPECTS.get(frames.dataset.get("name", ""), 1.0))
     caption = "A point a seed, a line through the means. Definitions: docs/metrics.md."
     yield Picture(blobs.ladder_figure(rungs, null), "blobs_ladder", "The position code against beta", caption)
     yield blobs.table(rungs)
@@ -145,16 +180,23 @@ def _sheet(frames: Frames, key: str, caption: str) -> Picture:
 
 
 EXPERIMENTS = {
-    "blobs": Experiment("Fig. 2: the position of a blob", blobs.sentences, _blobs),
-    "blobs_wide": Experiment("Fig. 2, control: x ranges twice as far as y", blobs.sentences, _blobs),
-    "generator": Experiment("Fig. 3: which factor opens at which capacity", generator.sentences, _generator),
-    "traversals": Experiment("Fig. 4: traversals", lambda frames: [], _traversals),
+    "blobs": Experiment("Fig. 2: the position of a blob", ("beta",), blobs.sentences, _blobs),
+    "blobs_wide": Experiment("Fig. 2, control: x ranges twice as far as y", ("beta",), blobs.sentences, _blobs),
+    "generator": Experiment(
+        "Fig. 3: which factor opens at which capacity",
+        ("factor_code", "latents", "capacity_max"),
+        generator.sentences,
+        _generator,
+    ),
+    "traversals": Experiment("Fig. 4: traversals", (), lambda frames: [], _traversals),
     "headline": Experiment(
         "The claim: disentangling at equal reconstruction",
+        (),
         lambda frames: matched_words.sentences(_comparisons(frames)),
         _headline,
     ),
 }
+"""By search. Traversals average nothing; of the headline `matched` itself says where an arm is crossed."""
 
 _SHEET = (
     "Held-out images, their reconstructions, then a row a latent by KL, high to low: the first image with this latent "

@@ -78,7 +78,7 @@ def write(
     page.findings(_sentences(frames, rows, trials))
     if experiment := paper.experiment_of(frames):
         page.heading(experiment.title)
-        for part in experiment.parts(frames):
+        for part in paper.parts(frames):
             if isinstance(part, paper.Picture):
                 page.picture(_saved(part.figure, frames, part.name), part.description, part.caption)
             elif isinstance(part, str):
@@ -86,7 +86,9 @@ def write(
             else:
                 page.table(part)
     page.heading("The trade-off")
-    if any(row.estimates["mig_calibrated"].values for row in rows):
+    if study.identity.get("search") == "headline":
+        page.paragraph("The arms are compared above: the front of a family would mix them.")
+    elif any(row.estimates["mig_calibrated"].values for row in rows):
         figure, axes = plt.subplots(figsize=(7.4, 4.9))
         figures.tradeoff(axes, finished, rows)
         page.picture(_saved(figure, frames, "tradeoff"), "Reconstruction against mig_calibrated", _as_drawn(rows))
@@ -132,8 +134,7 @@ def write(
 
 def _sentences(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame) -> list[str]:
     """What the experiment says first, where the study is one of the paper's."""
-    experiment = paper.experiment_of(frames)
-    return [*(experiment.sentences(frames) if experiment else []), *findings.sentences(frames, rows, trials)]
+    return [*paper.sentences(frames), *findings.sentences(frames, rows, trials)]
 
 
 def _selection(page: Page, frames: Frames, rows: list[tradeoff.Setting]) -> None:

@@ -64,7 +64,8 @@ def settings(trials: pd.DataFrame) -> list[Setting]:
                 fields={
                     name: first[name]
                     for name in names
-                    if family_reads(str(first["family"]), name) and not pd.isna(first[name])  # not set
+                    if family_reads(str(first["family"]), name, not pd.isna(first.get("beta_start")))
+                    and not pd.isna(first[name])  # not set
                 },
                 estimates={name: over_seeds(finished[name].tolist() if name in finished else []) for name in TARGETS},
                 verdicts=dict(Counter(finished["verdict"].tolist() if "verdict" in finished else [])),

@@ -22,12 +22,16 @@ class GridSearch(Search):
         families: The axes of each family; every family names its objective.
         change: What the search changes in a protocol.
         needs: Factors that the dataset must have.
+        fixed: Fields that make a family what it is: where a family names one, what is pinned leaves it alone.
+        chosen_by: Fields that tell families apart: of a pinned one, only the families of its values are left.
     """
 
     families: Callable[[Protocol], list[Axes]]
     change: Callable[[Protocol], Protocol] = lambda protocol: protocol
 
     needs: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    chosen_by: tuple[str, ...] = ()
 
     def check(self, study: StudyConfig, protocol: Protocol, dataset: Dataset) -> None:
         """Refuse a dataset without the factors that the search is about, too."""
@@ -62,10 +66,14 @@ class GridSearch(Search):
                     f"search {study.search} has no family of objective={study.pinned['objective'][0]}; "
                     "choose another search or objective"
                 )
+        for name in self.chosen_by:
+            wanted = study.pinned.get(name, ())
+            families = [axes for axes in families if not wanted or set(wanted) & set(axes[name])]
         by_key: dict[str, TrialConfig] = {}
         for seed in study.seeds_of(protocol):
             for axes in families:
-                for config in _product(protocol.trial, axes | _pinned(study, axes) | {"seed": (seed,)}):
+                pinned = _pinned(study, axes, self.fixed)
+                for config in _product(protocol.trial, axes | pinned | {"seed": (seed,)}):
                     by_key.setdefault(config.key(), config)
         return by_key
 
@@ -76,12 +84,13 @@ class GridSearch(Search):
         return Grid(self.planned(study, protocol, store), store.status(), retry_failed, limit)
 
 
-def _pinned(study: StudyConfig, axes: Axes) -> Axes:
-    """The pinned settings, of objectives only those of this family."""
+def _pinned(study: StudyConfig, axes: Axes, fixed: tuple[str, ...]) -> Axes:
+    """The pinned settings, of objectives only those of this family; without what is fixed in it."""
     family = TrialConfig(objective=axes["objective"][0]).family
     return {
         name: tuple(v for v in values if name != "objective" or TrialConfig(objective=v).family == family)
         for name, values in study.pinned.items()
+        if not (name in fixed and name in axes)
     }
 
 

@@ -74,6 +74,7 @@ def _factor_codes(protocol: Protocol) -> list[Axes]:
 GENERATOR = GridSearch(
     "Fig. 3: which true factors does a decoder pay nats for, as C rises?",
     families=_factor_codes,
+    chosen_by=("factor_code",),
     change=Change(
         laptop={
             "model": "burgess2018-generator",
@@ -132,7 +133,7 @@ def _arms(protocol: Protocol) -> list[Axes]:
     capacities = (5.0, 7.5, 10.0, 12.5, 15.0, 20.0, 25.0, 50.0) if paper else (5.0, 10.0, 15.0)
     return [
         {"objective": ("capacity",), "capacity_max": capacities},
-        {"objective": ("beta_vae",), "beta": betas},
+        {"objective": ("beta_vae",), "beta": betas, "beta_start": (None,)},
         {"objective": ("capacity",), "capacity_max": capacities, "ramp_steps": (1,)},
         {"objective": ("beta_vae",), "beta": betas, "beta_start": (64.0,)},
     ]
@@ -141,6 +142,7 @@ def _arms(protocol: Protocol) -> list[Axes]:
 HEADLINE = GridSearch(
     "the claim: does raising C disentangle better at the same reconstruction? (on a laptop a smoke run)",
     families=_arms,
+    fixed=("ramp_steps", "beta_start"),
     change=Change(
         laptop={"gamma": 100.0, "steps": 1700, "ramp_steps": 1500},
         paper={"gamma": 1000.0},

@@ -118,7 +118,7 @@ class Pilot(Source):
         if not self._has_ended(self.first_keys):
             return None
         finished = [self.rows[key] for key in self.first_keys if self.status.get(key) == "finished"]
-        nats = [row["kl"] for row in finished if row["recon"] < RECONSTRUCTS * row["constant_loss"]]
+        nats = [row["kl"] for row in finished if _of_constant(row) < RECONSTRUCTS]
         return float(f"{sum(nats) / len(nats):.2g}") if nats else None
 
     def closing(self) -> list[str]:
@@ -172,7 +172,7 @@ class Pilot(Source):
             return f"KL - C is {row['tracking']:+.1f} nats over the ramp"
         if not row["info_sum"] >= INFORMATIVE_SHARE * row["kl"]:
             return f"only {row['info_sum'] / row['kl']:.0%} of its nats say something"
-        if not row["recon"] < RECONSTRUCTS * row["constant_loss"]:
+        if not _of_constant(row) < RECONSTRUCTS:
             return f"recon {row['recon']:.0f} is no better than {RECONSTRUCTS:g} R0"
         return ""
 
@@ -201,3 +201,9 @@ def steps_of(study: StudyConfig, protocol: Protocol) -> tuple[TrialConfig, list[
 def replicated(config: TrialConfig, seeds: Sequence[int]) -> list[TrialConfig]:
     """One setting under each of its seeds."""
     return [dataclasses.replace(config, seed=seed) for seed in seeds]
+
+
+def _of_constant(row: Row) -> float:
+    """Reconstruction loss as a share of R0, both above the pixels' own entropy, which is 0 where none is stored."""
+    floor = row.get("recon_floor", 0.0)
+    return (row["recon"] - floor) / (row["constant_loss"] - floor)

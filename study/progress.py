@@ -131,7 +131,8 @@ def searched(configs: Sequence[TrialConfig]) -> list[str]:
 
 def named(config: TrialConfig, names: Sequence[str]) -> str:
     """`beta 4`, `gamma 100, capacity_max 10, ramp_steps 3000`: those of `names` that the objective reads."""
-    shown = [name for name in names if family_reads(config.family, name) and getattr(config, name) is not None]
+    read = [name for name in names if family_reads(config.family, name, config.is_annealed)]
+    shown = [name for name in read if getattr(config, name) is not None]
     return ", ".join(f"{name} {written(getattr(config, name))}" for name in shown) or config.objective
 
 

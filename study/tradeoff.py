@@ -144,6 +144,8 @@ def space(study: StudyConfig, protocol: Protocol) -> Space:
     if not (ranges or choices or len(objectives) > 1):
         raise ConfigError("nothing is left to search: every setting is pinned; give a range such as gamma=10:1000")
     values = {name: typed(name, bounds.low) for name, bounds in ranges.items()}  # any: each setting has its own
+    if "beta_start" in pinned:  # an annealed beta has no range of ramps: it takes the protocol's
+        values.pop("ramp_steps", None)
     values |= {name: among[0] for name, among in pinned.items()}
     base = dataclasses.replace(protocol.trial, objective=objectives[0], **values)
     return Space(base, tuple(objectives), ranges, choices)

@@ -241,8 +241,10 @@ def check_image_shape(shape: tuple[int, ...]) -> None:
         )
 
 
-def family_reads(family: str, name: str) -> bool:
-    """Whether the objective of a family reads a config field; one's own objective may read any."""
+def family_reads(family: str, name: str, annealed: bool = False) -> bool:
+    """Whether the objective of a family reads a config field; one's own may read any, an annealed beta the ramp."""
+    if annealed and name == "ramp_steps":
+        return True
     return not any(name in fields for fields in READ_BY.values()) or name in READ_BY.get(family, (name,))
 
 

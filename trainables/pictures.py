@@ -53,9 +53,9 @@ class Snapshots:
         self.pictures: list[Tensor] = []
 
     def add(self, passes: Passes, model: EncoderDecoder, probe: np.ndarray, capacity: float) -> None:
-        """Take a picture if C, nats, has come to the next of them; NaN has come to none."""
-        taken = len(self.capacities)
-        if not (taken < len(CAPACITIES) and capacity >= CAPACITIES[taken]):
+        """Take a picture if C, nats, has come to another of them; NaN has come to none."""
+        before = self.capacities[-1] if self.capacities else 0.0
+        if not any(before < level <= capacity for level in CAPACITIES):
             return
         mean, _ = passes.posteriors(model, probe[:RECONSTRUCTIONS])
         self.capacities.append(capacity)

@@ -56,7 +56,7 @@ def measured(
     """
     dataset = passes.dataset
     means = passes.posteriors(model, rows.ravel())[0].numpy().reshape(*rows.shape, -1)
-    spans = [float(np.ptp(dataset.values[name])) for name in AXES]
+    spans = _pixels(passes, rows)
     spacing = (spans[0] / (rows.shape[0] - 1), spans[1] / (rows.shape[1] - 1))
     latents = position_latents(means, kl, info)
     found = axis_alignment(means, spacing, kl, latents)
@@ -76,3 +76,19 @@ def measured(
         broken = fragmentation(decode, bases, means, latents, max(spans))
         row |= {"jumps": broken.jumps, "ghosts": broken.ghosts}
     return row, {"position_means": means, "position_latents": latents}
+
+
+def _pixels(passes: Passes, rows: np.ndarray) -> tuple[float, float]:
+    """Pixels between the first and the last position along each axis, whatever unit the dataset's values are in.
+
+    Told by the centroids of brightness in the middle of the canvas, since objects at its edge may be cut off.
+    """
+    nx, ny = rows.shape
+    left, right, top, bottom = 3 * nx // 8, 5 * nx // 8, 3 * ny // 8, 5 * ny // 8
+    ends = rows[[left, right, nx // 2, nx // 2], [ny // 2, ny // 2, top, bottom]]
+    brightness = passes.images(ends).sum(1).cpu().numpy()  # (4, h, w)
+    whole = brightness.sum((1, 2))
+    x = brightness.sum(1) @ np.arange(brightness.shape[2]) / whole
+    y = brightness.sum(2) @ np.arange(brightness.shape[1]) / whole
+    across, down = (x[1] - x[0]) / (right - left), (y[3] - y[2]) / (bottom - top)
+    return abs(float(across)) * (nx - 1), abs(float(down)) * (ny - 1)

@@ -157,8 +157,8 @@ class Trainer:
             self.optimizer.load_state_dict(loaded["optimizer"])
         self.step = loaded["step"]
         self.tracking = Tracking(**loaded["tracking"])
-        if loaded["snapshots"] is not None:
-            self.snapshots.load(loaded["snapshots"])
+        if taken := loaded.get("snapshots"):  # none in states of before there were any, or of an ended trial
+            self.snapshots.load(taken)
 
     def _batch(self) -> tuple[np.ndarray, Tensor]:
         """Rows of the dataset (batch,) and noise (batch, latents) of the coming step."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,3 +120,18 @@ def test_matched_disentanglement_ignores_dominated_settings_and_order(ours, thei
 def test_an_arm_that_no_trial_has_is_refused() -> None:
     with pytest.raises(ValueError, match="no trial is of the arm 'c'; name one of a, b"):
         reached(trials(COSTS), "a", "c", "score")
+
+
+def test_a_beta_that_would_be_annealed_to_itself_is_a_point_of_both_arms() -> None:
+    frame = pd.DataFrame(
+        {
+            "family": "beta",
+            "ramp_steps": 100,
+            "beta": [4.0, 64.0, 4.0, 64.0],
+            "beta_start": [None, None, 64.0, 32.0],
+            "setting": list("abcd"),
+        }
+    )
+    told = with_arms(frame)
+    assert sorted(told.loc[told["arm"] == "annealed beta", "setting"]) == ["b", "c", "d"]
+    assert sorted(told.loc[told["arm"] == "fixed beta", "setting"]) == ["a", "b"]

@@ -1,7 +1,5 @@
 """Fig. 3 in numbers: factors' sums, openings over seeds and the paper's order, on a store whose curves are known."""
 
-import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ import pytest
 from analysis import generator
 from analysis.frames import Frames, load
 from study.config import StudyConfig
-from study.store import Trial
 from tests.analysis.conftest import write_study
 
 
@@ -71,8 +68,8 @@ def test_the_matrix_reads_row_before_column(frames: Frames) -> None:
 
 def test_sentences_say_where_position_is_alone_and_which_steps_of_the_order_hold(frames: Frames) -> None:
     by_kl, by_information, uneven = generator.sentences(frames)
-    assert f"up to C = {capacity_at(200):.1f}" in by_kl
-    assert "(2 seeds)" in by_kl
+    # Here the shape opens first, and y never.
+    assert "to themselves in 0, something else opens before both in 2 of 2 seeds." in by_kl
     assert "by information" in by_information
     assert "The dataset has not the paper's factors." in by_kl  # there is no scale here
     # Three reports up to 5 nats: x has 0, .1 and .7 nats, and y .01.
@@ -94,9 +91,30 @@ def test_a_step_of_the_order_takes_both_positions_and_counts_ties() -> None:
     assert "shape before orientation in 2 of 2." in words
 
 
-def test_a_position_that_never_gives_way_has_no_least() -> None:
-    assert generator._least({"x": opening(100), "scale": None}) is None
-    assert generator._least({"x": opening(100), "scale": opening(300), "shape": opening(200)}) == pytest.approx(2)
+def test_a_step_holds_in_a_seed_only_where_both_positions_come_first() -> None:
+    late, early = opening(500), opening(100)
+    orders = [
+        {"x": early, "y": opening(900), "scale": late},
+        {"x": opening(900), "y": early, "scale": late},
+        {"x": early, "y": early, "scale": late},
+        {"x": early, "y": opening(495), "scale": late},
+        {"x": opening(900), "y": opening(495), "scale": late},
+    ]
+    assert generator._agreement(orders) == "The paper's order: x and y before scale in 1 of 5 (1 cannot be told)."
+
+
+def test_capacity_to_themselves_takes_seeds_in_which_both_positions_open_first() -> None:
+    seeds = [
+        {"x": opening(50), "y": opening(60), "scale": opening(300), "shape": opening(400)},
+        {"x": opening(50), "y": opening(60), "scale": None, "shape": None},
+        {"x": None, "y": opening(60), "scale": opening(200), "shape": None},
+        {"x": opening(50), "y": opening(250), "scale": opening(200), "shape": None},
+    ]
+    assert generator._alone(seeds) == (
+        "x and y have the capacity to themselves up to C = 3.0 nats in 1, up to C_max in 1, something else opens "
+        "before both in 2 of 4 seeds."
+    )
+    assert generator._alone(seeds[2:]).startswith("x and y have the capacity to themselves in 0, something else")
 
 
 def test_no_finished_trial_says_nothing(frames: Frames) -> None:
@@ -114,9 +132,3 @@ def test_the_figure_has_a_line_a_factor_and_seed(frames: Frames, tmp_path: Path)
     recon = -frames.reports(key)["recon"].to_numpy(float)
     assert by_accuracy.lines[0].get_xdata() == pytest.approx(recon)
     drawn.savefig(tmp_path / "generator.png")
-
-
-def test_a_trial_is_read_as_the_store_has_it(frames: Frames) -> None:
-    trial: Trial = frames.study.trial(frames.finished["key"].iloc[0])
-    assert dataclasses.is_dataclass(trial)
-    assert not math.isnan(generator.by_factor(frames, trial.key)["recon"].iloc[0])

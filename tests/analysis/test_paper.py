@@ -67,3 +67,29 @@ def test_nobody_picks_the_prettiest_seed(tmp_path: Path) -> None:
     shown = [part.name.removeprefix("sheet-") for part in parts if isinstance(part, paper.Picture)][1:]
     trials = [frames.trial(key) for key in shown]
     assert [(trial["beta"], trial["seed"]) for trial in trials] == [(1, 0), (150, 0)]
+
+
+def test_settings_that_differ_in_more_are_not_averaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = StudyConfig("blobs", seeds=2, pinned={"learning_rate": (1e-3, 5e-4)})
+    path = write_study(tmp_path / "blobs-laptop", lambda config: "finished", study)
+    assert report.main([str(path)]) == 0
+    assert "learning_rate varies too, and trials of different settings are not averaged" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert not list((path / "report").glob("blobs_ladder*"))
+
+
+@pytest.mark.parametrize("search", ["blobs", "generator", "traversals"])
+def test_a_file_that_cannot_be_read_costs_no_page(search: str, tmp_path: Path) -> None:
+    path = write_study(tmp_path / f"{search}-laptop", lambda config: "finished", StudyConfig(search, seeds=1))
+    for file in (path / "arrays").glob("*.h5"):
+        file.write_bytes(b"broken")
+    assert report.main([str(path)]) == 0
+    page = (path / "report" / "index.html").read_text()
+    assert "The rest of this section is not shown" in page
+
+
+def test_the_headline_draws_no_front_that_mixes_its_arms(tmp_path: Path) -> None:
+    path = write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline", seeds=1))
+    assert report.main([str(path)]) == 0
+    assert not (path / "report" / "tradeoff.png").exists()

@@ -68,5 +68,5 @@ def test_a_setting_is_called_by_its_fields() -> None:
 def test_a_field_that_is_not_set_is_in_no_label(tmp_path: Path) -> None:
     path = write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline", seeds=1))
     labels = {row.label for row in settings(load(path).trials)}
-    assert {"β = 4", "β = 4, beta_start = 64"} <= labels
+    assert {"β = 4", "β = 4, beta_start = 64, ramp = 1500"} <= labels
     assert len(labels) == 12

@@ -102,3 +102,12 @@ def test_a_beta_that_goes_nowhere_names_no_start() -> None:
     names = searched([fixed, annealed])
     assert named(fixed, names) == "beta 4"
     assert named(annealed, names) == "beta 4, beta_start 64"
+
+
+def test_an_annealed_betas_ramp_tells_settings_apart() -> None:
+    short, long = (
+        TrialConfig(objective="beta_vae", beta=4.0, beta_start=64.0, ramp_steps=ramp) for ramp in (500, 3000)
+    )
+    names = searched([short, long])
+    assert named(short, names) == "beta 4, beta_start 64, ramp_steps 500"
+    assert named(long, names) == "beta 4, beta_start 64, ramp_steps 3000"

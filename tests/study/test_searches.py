@@ -170,3 +170,18 @@ def test_the_experiments_bring_their_dataset_and_model() -> None:
     given = StudyConfig("traversals", pinned={"dataset": ("faces.h5",)})
     assert given.of(protocol_of(given)).dataset == "faces.h5"
     assert StudyConfig().of(protocol_of(StudyConfig())) == StudyConfig()  # others stay as they were
+
+
+def test_what_a_family_is_about_is_not_pinned_away() -> None:
+    shorter = StudyConfig("headline", pinned={"ramp_steps": (1000,), "steps": (1200,)})
+    ramps = {config.ramp_steps for config in cells(shorter) if config.family == "capacity"}
+    assert ramps == {1, 1000}
+    annealed = cells(StudyConfig("headline", pinned={"beta_start": (32.0,)}))
+    assert {config.beta_start for config in annealed if config.family == "beta"} == {None, 64.0}
+
+
+def test_one_factor_code_can_be_asked_for() -> None:
+    only = cells(StudyConfig("generator", pinned={"factor_code": ("grouped",)}))
+    assert {(config.factor_code, config.latents) for config in only} == {("grouped", 8)}
+    other = cells(StudyConfig("generator", pinned={"factor_code": ("scalar",), "latents": (6,)}))
+    assert {(config.factor_code, config.latents) for config in other} == {("scalar", 6)}

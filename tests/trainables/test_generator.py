@@ -1,5 +1,6 @@
 """The generator: its posterior in closed form, its learning rates, and its place in trainer and evaluator."""
 
+import io
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from trainables.generator import LOG_STD, SCALE, FactorCode, Generator, rates
 from trainables.metrics.audit import information_per_latent
 from trainables.model import VAE, build
 from trainables.objectives import gaussian_kl
+from trainables.pictures import Snapshots
 from trainables.trainer import Trainer
 
 VALUES = {
@@ -143,3 +145,22 @@ def test_the_encoder_never_sees_an_image(tiny: Dataset) -> None:
     rows = run.evaluator.probe[:6]
     inputs = run.passes.inputs(rows, run.passes.images(rows))
     assert inputs.tolist() == tiny.factors_of(rows).tolist()
+
+
+def test_a_state_of_before_snapshots_goes_on(tiny: Dataset) -> None:
+    run = generator_trial(tiny)
+    run.run_to_report()
+    state = torch.load(io.BytesIO(run.state()), weights_only=True)
+    del state["snapshots"], state["factor_values"]
+    old = io.BytesIO()
+    torch.save(state, old)
+    again = generator_trial(tiny)
+    again.load(old.getvalue())
+    assert again.step == run.step
+
+
+def test_a_report_that_passes_several_capacities_takes_one_picture(tiny: Dataset) -> None:
+    run, taken = generator_trial(tiny), Snapshots()
+    for capacity in (float("nan"), 2.0, 8.0, 9.0, 16.0, 25.0, 25.0):
+        taken.add(run.passes, run.model, run.evaluator.probe, capacity)
+    assert taken.capacities == [8.0, 16.0, 25.0]

@@ -58,6 +58,8 @@ def locate(dataset: str) -> Path:
         DatasetError: No such name or file, a damaged or unknown one, or no room in the cache.
     """
     check_known(dataset)
+    if dataset == "coloured_dsprites":
+        locate("dsprites")  # which it borrows its shapes from
     if dataset in RENDERED:
         return _made_once(cache_folder() / f"{dataset}.h5", RENDERED[dataset], MEGABYTES)
     path = Path(dataset).expanduser()

@@ -47,6 +47,7 @@ def colour(shapes: Path, path: Path) -> None:
             layout=COLOURED,
             name=path.stem,
             shapes=shapes.name,
+            shapes_sha256=plain.sha256,
             levels=LEVELS,
             entropy=plain.entropy + CHANNELS * np.log(len(LEVELS)),
             constant_loss=CHANNELS * tally.constant_loss(brightness=float(LEVELS.mean())),

@@ -178,6 +178,8 @@ def _read(file: h5py.File, path: Path) -> Dataset:
 def _coloured(file: Any, path: Path) -> Dataset:
     about = dict(file.attrs)
     plain = open_dataset(path.with_name(str(about["shapes"])))
+    if plain.sha256 != about["shapes_sha256"]:
+        _refuse(path, f"was coloured from another {plain.path.name}", "the one beside it")
     levels = tuple(float(level) for level in about["levels"])
     return dataclasses.replace(
         plain,

@@ -72,3 +72,12 @@ def test_what_is_not_binary_or_elsewhere_is_refused(tmp_path: Path, tiny_path: P
     with pytest.raises(DatasetError, match="give a binary one in the same folder"):
         colour(tiny_path, tmp_path / "coloured.h5")
     assert not (tmp_path / "coloured.h5").exists()
+
+
+def test_other_shapes_under_the_same_name_are_refused(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copy(tiny_path, tmp_path / "tiny.h5")
+    colour(tmp_path / "tiny.h5", tmp_path / "coloured.h5")
+    images = np.random.default_rng(0).integers(0, 256, (60, 512), dtype=np.uint8)
+    write_dataset(tmp_path / "tiny.h5", "tiny", [images], np.empty((60, 0), np.uint8), {})
+    with pytest.raises(DatasetError, match=r"was coloured from another tiny\.h5"):
+        open_dataset(tmp_path / "coloured.h5")
