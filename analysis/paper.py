@@ -106,8 +106,9 @@ def show(store: Path | str, display: Callable[[Any], object]) -> None:
     store = Path(store)
     if not (store / "study.json").exists():
         search, _, protocol = store.name.partition("-")
-        flags = f"--search {search}" + (f" --protocol {protocol}" if protocol not in ("", "laptop") else "")
-        print(f"no study in {store} yet: python study/run.py {flags} makes it")
+        flags = f"--search {search}" + (" --protocol paper" if protocol == "paper" else "")
+        makes = f": python study/run.py {flags} makes it" if search in EXPERIMENTS else ""
+        print(f"no study in {store} yet{makes}")
         return
     frames = load(store)
     if experiment_of(frames) is None or frames.finished.empty:

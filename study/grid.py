@@ -9,8 +9,8 @@ from study.config import Axes, StudyConfig
 from study.protocols import Protocol
 from study.source import Grid, Search, Source
 from study.store import Study
-from trainables.checks import ConfigError
-from trainables.config import TrialConfig, is_own
+from trainables.checks import ConfigError, check_choice
+from trainables.config import TrialConfig, family_reads, is_own
 from trainables.data.dataset import Dataset
 
 
@@ -67,12 +67,18 @@ class GridSearch(Search):
                     "choose another search or objective"
                 )
         for name in self.chosen_by:
-            wanted = study.pinned.get(name, ())
-            families = [axes for axes in families if not wanted or set(wanted) & set(axes[name])]
+            choices = tuple(dict.fromkeys(value for axes in families for value in axes[name]))
+            for value in (wanted := study.pinned.get(name, choices)):
+                check_choice(name, value, choices)
+            families = [axes for axes in families if set(wanted) & set(axes[name])]
+        for name in self.fixed:
+            free = [axes for axes in families if name not in axes]
+            if name in study.pinned and not any(_reads(axes, name) for axes in free):
+                raise ConfigError(f"search {study.search} itself says {name} of each of its families; leave it out")
         by_key: dict[str, TrialConfig] = {}
         for seed in study.seeds_of(protocol):
             for axes in families:
-                pinned = _pinned(study, axes, self.fixed)
+                pinned = _pinned(study, axes, (*self.fixed, *self.chosen_by))
                 for config in _product(protocol.trial, axes | pinned | {"seed": (seed,)}):
                     by_key.setdefault(config.key(), config)
         return by_key
@@ -82,6 +88,10 @@ class GridSearch(Search):
     ) -> Source:
         """The cells that the store has no result of."""
         return Grid(self.planned(study, protocol, store), store.status(), retry_failed, limit)
+
+
+def _reads(axes: Axes, name: str) -> bool:
+    return family_reads(TrialConfig(objective=axes["objective"][0]).family, name)
 
 
 def _pinned(study: StudyConfig, axes: Axes, fixed: tuple[str, ...]) -> Axes:

@@ -42,7 +42,8 @@ def check_factors(config: TrialConfig, values: Values) -> None:
     if needed != config.latents:
         raise ConfigError(
             f"latents={config.latents} does not fit the generator, which has one for each number that describes a "
-            f"factor; give latents={needed} for factor_code={config.factor_code} of {', '.join(values)}"
+            f"factor; give latents={needed} for factor_code={config.factor_code} of {', '.join(values)}, or leave "
+            "latents out"
         )
 
 

@@ -176,12 +176,16 @@ def test_what_a_family_is_about_is_not_pinned_away() -> None:
     shorter = StudyConfig("headline", pinned={"ramp_steps": (1000,), "steps": (1200,)})
     ramps = {config.ramp_steps for config in cells(shorter) if config.family == "capacity"}
     assert ramps == {1, 1000}
-    annealed = cells(StudyConfig("headline", pinned={"beta_start": (32.0,)}))
-    assert {config.beta_start for config in annealed if config.family == "beta"} == {None, 64.0}
+    with pytest.raises(ConfigError, match="search headline itself says beta_start of each of its families"):
+        cells(StudyConfig("headline", pinned={"beta_start": (32.0,)}))
 
 
 def test_one_factor_code_can_be_asked_for() -> None:
     only = cells(StudyConfig("generator", pinned={"factor_code": ("grouped",)}))
     assert {(config.factor_code, config.latents) for config in only} == {("grouped", 8)}
+    both = StudyConfig("generator", pinned={"factor_code": ("scalar", "grouped")})
+    assert cells(both) == cells(StudyConfig("generator"))
+    with pytest.raises(ConfigError, match="unknown factor_code 'onehot'; choose one of scalar, grouped"):
+        cells(StudyConfig("generator", pinned={"factor_code": ("onehot",)}))
     other = cells(StudyConfig("generator", pinned={"factor_code": ("scalar",), "latents": (6,)}))
     assert {(config.factor_code, config.latents) for config in other} == {("scalar", 6)}

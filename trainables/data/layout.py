@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from trainables.data.dataset import LAYOUT, PACKED_BYTES
+from trainables.data.dataset import LAYOUT, PACKED_BYTES, DatasetError
 
 HELD_OUT_SHARE = 10
 """One image in ten is held out."""
@@ -119,7 +119,9 @@ def _write(
     split = held_out(fingerprints)
     if split.all() or not split.any():
         part = "training" if split.all() else "held-out"
-        raise ValueError(f"{count} images leave no {part} part: one distinct image in ten is held out; give more")
+        raise DatasetError(
+            f"{count} images leave no {part} part: one distinct image in ten is held out; give more distinct ones"
+        )
     for part in (classes, split):
         digest.update(part.tobytes())
     file.create_dataset("classes", data=classes, dtype=np.uint8)
