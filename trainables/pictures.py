@@ -52,6 +52,7 @@ class Snapshots:
         self.capacities: list[float] = []
         self.pictures: list[Tensor] = []
 
+    @torch.no_grad()
     def add(self, passes: Passes, model: EncoderDecoder, probe: np.ndarray, capacity: float) -> None:
         """Take a picture if C, nats, has come to another of them; NaN has come to none."""
         before = self.capacities[-1] if self.capacities else 0.0
