@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.frames import Frames, records
 from analysis.openings import Opening, first_two, openings, resolved
-from analysis.tradeoff import Setting
+from analysis.tradeoff.settings import Setting
 from study.store import StoreError, Trial
 from trainables.metrics.position import LEAST_ROWS, position_r2
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import tradeoff
 from analysis.frames import Frames, load, records
+from analysis.tradeoff.settings import by_setting
 from study.futility import Futility
 from study.progress import pareto
 from trainables.checks import InputError, check_choice
@@ -104,7 +104,7 @@ def replay(frames: Frames, score: str = "mig_calibrated", draws: int = DRAWS, se
         drawn = [rng.integers(len(settings[name][1]), size=len(settings[name][1])).tolist() for name in names]
         stopped, best = _judged(settings, drawn)
         harmless += not stopped & best
-    labels = {row.id: row.label for row in tradeoff.settings(frames.trials)}
+    labels = {row.id: row.label for row in by_setting(frames.trials)}
     steps = {name: sum(replicate.steps for replicate in replicates) for name, (_, replicates) in settings.items()}
     return Replay(
         settings=len(settings),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.frames import Frames, records
 from analysis.statistics import over_seeds
-from analysis.tradeoff import Setting
+from analysis.tradeoff.settings import Setting
 
 
 def scored(trials: pd.DataFrame) -> list[str]:

@@ -4,22 +4,23 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import findings, tradeoff
+from analysis import findings
 from analysis.frames import Frames, load
+from analysis.tradeoff.settings import Setting, by_setting
 from study.config import StudyConfig
 from tests.analysis.conftest import two_lost, write_study
 from trainables.checks import InputError
 
 
-def told(path: Path) -> tuple[Frames, list[tradeoff.Setting], list[str]]:
+def told(path: Path) -> tuple[Frames, list[Setting], list[str]]:
     frames = load(path)
-    rows = tradeoff.settings(frames.trials)
+    rows = by_setting(frames.trials)
     return frames, rows, findings.sentences(frames, rows, findings.by_trial(frames, rows))
 
 
 def test_one_row_a_finished_trial(fake_study: Path) -> None:
     frames = load(fake_study)
-    trials = findings.by_trial(frames, tradeoff.settings(frames.trials))
+    trials = findings.by_trial(frames, by_setting(frames.trials))
     assert len(trials) == 10
     first = trials[trials["setting"] == "C = 12"].iloc[0]
     assert first["seed"] == 0
@@ -59,13 +60,13 @@ def test_one_family_one_seed_and_no_factors_are_said(tmp_path: Path) -> None:
 
 def test_silent_trials_count_and_ties_are_told_apart(fake_study: Path) -> None:
     frames = load(fake_study)
-    trials = findings.by_trial(frames, tradeoff.settings(frames.trials))
+    trials = findings.by_trial(frames, by_setting(frames.trials))
     keys = trials.loc[trials["family"] == "capacity", "key"].tolist()
     for column in ("info_0", "info_1"):
         frames.rows.loc[frames.rows["key"] == keys[0], column] = 0.0  # opens nothing
     frames.rows.loc[frames.rows["key"] == keys[1], "info_2"] = frames.rows["info_1"]  # a third beside the second
     frames.rows.loc[frames.rows["key"] == keys[2], "kl"] += 1.5
-    rows = tradeoff.settings(frames.trials)
+    rows = by_setting(frames.trials)
     trials = findings.by_trial(frames, rows)
     sentences = findings.sentences(frames, rows, trials)
     assert any(
@@ -81,7 +82,7 @@ def test_silent_trials_count_and_ties_are_told_apart(fake_study: Path) -> None:
 def test_too_few_probe_rows_tell_no_position(fake_study: Path) -> None:
     frames = load(fake_study)
     frames.trials["probe_rows"] = 50.0
-    rows = tradeoff.settings(frames.trials)
+    rows = by_setting(frames.trials)
     sentences = findings.sentences(frames, rows, findings.by_trial(frames, rows))
     assert any(sentence.startswith("Under 100 probe rows") for sentence in sentences)
 

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import report, rescore, scorecard
+from analysis import rescore, scorecard
 from analysis.frames import _with_later, load, records
+from analysis.report import command
 from study.config import StudyConfig
 from study.store import Scores, read_scores
 from tests.analysis.conftest import write_study
@@ -87,7 +88,7 @@ def test_one_unreadable_file_costs_no_other_trial(place: int, store: Path, capsy
     arrays.write_bytes(b"junk")
     assert rescore.main([str(store), "--metrics", "irs"]) == 1
     assert f"irs of trial {key}: StoreError: {arrays} cannot be read" in capsys.readouterr().err
-    assert report.main([str(store), "--trials", key]) == 0
+    assert command.main([str(store), "--trials", key]) == 0
     assert f"warning: {arrays} cannot be read" in capsys.readouterr().err
     assert f"Trial {key} has no pictures" in (store / "report" / "index.html").read_text()
     assert set(read_scores(store)["irs"]["key"]) == set(load(store).finished["key"]) - {key}

@@ -3,8 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import findings, scorecard, tradeoff
+from analysis import findings, scorecard
 from analysis.frames import Frames, load, records
+from analysis.tradeoff.settings import by_setting
 
 
 @pytest.fixture
@@ -13,7 +14,7 @@ def frames(fake_study: Path) -> Frames:
 
 
 def test_a_score_stands_beside_its_null_ceiling_and_spread(frames: Frames) -> None:
-    rows = tradeoff.settings(frames.trials)
+    rows = by_setting(frames.trials)
     table = scorecard.scores(frames.finished, rows)
     assert set(table["score"]) == {"mig"}
     assert table["setting"].tolist() == [row.label for row in rows]
@@ -27,12 +28,12 @@ def test_a_score_stands_beside_its_null_ceiling_and_spread(frames: Frames) -> No
 def test_scores_without_a_ceiling_or_a_null_say_so(frames: Frames) -> None:
     finished = frames.finished.drop(columns=["mig_ceiling", "mig_null_sd"]).assign(other_null=float("nan"), other=0.5)
     assert scorecard.scored(finished) == ["mig"]
-    (row, *_) = records(scorecard.scores(finished, tradeoff.settings(frames.trials)))
+    (row, *_) = records(scorecard.scores(finished, by_setting(frames.trials)))
     assert (row["null"], row["ceiling"]) == ("0.0010", "-")
 
 
 def test_the_audit_says_where_the_nats_go_and_what_n_resolves(frames: Frames) -> None:
-    table = scorecard.audit(frames, tradeoff.settings(frames.trials))
+    table = scorecard.audit(frames, by_setting(frames.trials))
     assert len(table) == 10
     seeds = [row for row in records(table) if row["setting"] == "C = 12"]
     assert [row["I(x;z)"] for row in seeds] == ["7.0 to 7.3", "7.0 to 9.3"]
@@ -45,12 +46,12 @@ def test_the_audit_says_where_the_nats_go_and_what_n_resolves(frames: Frames) ->
 
 def test_a_store_from_before_the_brackets_shows_the_rest(frames: Frames) -> None:
     older = Frames(frames.study, frames.trials.drop(columns=["info_low", "info_high", "tc_low"]), frames.rows)
-    row = scorecard.audit(older, tradeoff.settings(frames.trials)).iloc[0]
+    row = scorecard.audit(older, by_setting(frames.trials)).iloc[0]
     assert (row["I(x;z)"], row["TC"], row["resolved"], row["KL"]) == ("-", "-", "-", "10.00")
 
 
 def test_kl_that_follows_c_and_says_nothing_is_told_in_words(frames: Frames) -> None:
-    rows = tradeoff.settings(frames.trials)
+    rows = by_setting(frames.trials)
     trials = findings.by_trial(frames, rows)
     said = findings.sentences(frames, rows, trials)
     (empty,) = [sentence for sentence in said if "KL follows C, but" in sentence]

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Lasso
 
-from analysis import report, selection
+from analysis import selection
 from analysis.frames import load
+from analysis.report import command
 from analysis.selection import (
     LABEL_FREE,
     by_setting,
@@ -165,7 +166,7 @@ def test_the_report_shows_it_from_three_seeds_on(tmp_path: Path) -> None:
     assert caution(3) == "UDR is weak: it compares 3 seeds (better 5 and more)."
     assert caution(2).startswith("UDR is missing: it compares replicates, and no setting has more than 2")
     assert caution(5) == ""
-    assert report.main([str(path)]) == 0
+    assert command.main([str(path)]) == 0
     page = (path / "report" / "index.html").read_text()
     assert "rank correlation with mig_calibrated" in page
     assert "UDR is weak" in page

@@ -16,9 +16,9 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.figures.sheets import GAP, mosaic
 from analysis.frames import Frames, records
 from analysis.openings import Opening, before, openings
-from analysis.sheets import GAP, mosaic
 from analysis.statistics import over_seeds
 
 MEASURES = {"kl": "KL", "info": "information"}

@@ -15,9 +15,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import figures, findings, paper, scorecard, selection, sheets, tradeoff
+from analysis import findings, scorecard, selection
+from analysis.figures import sheets, style, tradeoff, training
 from analysis.frames import Frames, load, records
-from analysis.page import Page
+from analysis.paper import experiments
+from analysis.report.page import Page
+from analysis.tradeoff.settings import Setting, by_setting, table
 from study.store import StoreError
 from trainables.checks import InputError
 
@@ -37,7 +40,7 @@ def main(words: list[str]) -> int:
             remedy = "mend what failed and add --retry-failed" if failed else "run the study again to continue it"
             print(f"{arguments.store}: no trial has finished yet; {remedy}")
             return 0
-        rows = tradeoff.settings(frames.trials)
+        rows = by_setting(frames.trials)
         keys = findings.chosen(frames, rows, arguments.trials)
         trials = findings.by_trial(frames, rows)
         _print(rows, _sentences(frames, rows, trials))
@@ -53,9 +56,7 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def write(
-    frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame, keys: list[str], named: bool = False
-) -> Path:
+def write(frames: Frames, rows: list[Setting], trials: pd.DataFrame, keys: list[str], named: bool = False) -> Path:
     """Draw every figure into the store's `report/`, and the page that holds them; the page's path.
 
     Args:
@@ -68,7 +69,7 @@ def write(
     study, finished = frames.study, frames.finished
     folder = study.path / "report"
     folder.mkdir(exist_ok=True)
-    figures.style()
+    style.use()
     seeds = finished["seed"].nunique()
     about = (
         f"{len(finished)} finished trials, {len(rows)} settings, {seeds} seeds; "
@@ -76,10 +77,10 @@ def write(
     )
     page = Page(study.path.name, about)
     page.findings(_sentences(frames, rows, trials))
-    if experiment := paper.experiment_of(frames):
+    if experiment := experiments.experiment_of(frames):
         page.heading(experiment.title)
-        for part in paper.parts(frames):
-            if isinstance(part, paper.Picture):
+        for part in experiments.parts(frames):
+            if isinstance(part, experiments.Picture):
                 page.picture(_saved(part.figure, frames, part.name), part.description, part.caption)
             elif isinstance(part, str):
                 page.paragraph(part)
@@ -90,15 +91,15 @@ def write(
         page.paragraph("The arms are compared above: the front of a family would mix them.")
     elif any(row.estimates["mig_calibrated"].values for row in rows):
         figure, axes = plt.subplots(figsize=(7.4, 4.9))
-        figures.tradeoff(axes, finished, rows)
+        tradeoff.tradeoff(axes, finished, rows)
         page.picture(_saved(figure, frames, "tradeoff"), "Reconstruction against mig_calibrated", _as_drawn(rows))
     else:
         page.paragraph("No finished trial has a disentanglement score: there is no front to draw.")
     figure, axes = plt.subplots(figsize=(7.4, 4.6))
-    figures.rate_distortion(axes, finished, rows, frames.dataset.get("entropy"))
+    tradeoff.rate_distortion(axes, finished, rows, frames.dataset.get("entropy"))
     page.picture(_saved(figure, frames, "rate_distortion"), "Reconstruction against KL", _as_drawn(rows))
     page.heading("Settings")
-    page.table(tradeoff.table(rows))
+    page.table(table(rows))
     page.paragraph(_IN_BRACKETS)
     if scorecard.scored(finished):
         page.heading("Scores")
@@ -107,7 +108,7 @@ def write(
     page.heading("Does the KL follow, and is it used?")
     if "capacity" in {row.family for row in rows}:
         figure, axes = plt.subplots(figsize=(7.4, 3.8))
-        figures.tracking(axes, frames.rows, finished)
+        training.tracking(axes, frames.rows, finished)
         page.picture(_saved(figure, frames, "tracking"), "KL minus C along training, one line a capacity trial")
     page.table(findings.table(trials))
     page.paragraph(_COLUMNS)
@@ -132,12 +133,12 @@ def write(
     return path
 
 
-def _sentences(frames: Frames, rows: list[tradeoff.Setting], trials: pd.DataFrame) -> list[str]:
+def _sentences(frames: Frames, rows: list[Setting], trials: pd.DataFrame) -> list[str]:
     """What the experiment says first, where the study is one of the paper's."""
-    return [*paper.sentences(frames), *findings.sentences(frames, rows, trials)]
+    return [*experiments.sentences(frames), *findings.sentences(frames, rows, trials)]
 
 
-def _selection(page: Page, frames: Frames, rows: list[tradeoff.Setting]) -> None:
+def _selection(page: Page, frames: Frames, rows: list[Setting]) -> None:
     """How well scores without labels stand in for those with labels: where replicates allow to ask."""
     page.heading("Choosing without labels")
     seeds = selection.seeds_of(frames.finished)
@@ -157,7 +158,7 @@ def _selection(page: Page, frames: Frames, rows: list[tradeoff.Setting]) -> None
         page.paragraph(_SELECTION)
 
 
-def _as_drawn(rows: list[tradeoff.Setting]) -> str:
+def _as_drawn(rows: list[Setting]) -> str:
     seeds = [len(row.estimates["recon"].values) for row in rows if row.estimates["recon"].values]
     words = ["Small points are trials, large ones means over seeds."]
     if min(seeds) <= 2:
@@ -167,7 +168,7 @@ def _as_drawn(rows: list[tradeoff.Setting]) -> str:
     return " ".join(words)
 
 
-def _shown_trials(rows: list[tradeoff.Setting], keys: list[str], named: bool) -> str:
+def _shown_trials(rows: list[Setting], keys: list[str], named: bool) -> str:
     if named:
         return "The trials asked for."
     some = "Of each setting" if len(keys) == len(rows) else f"Of {len(keys)} of the {len(rows)} settings, evenly taken,"
@@ -215,9 +216,9 @@ _SHEETS = (
 )
 
 
-def _print(rows: list[tradeoff.Setting], sentences: list[str]) -> None:
+def _print(rows: list[Setting], sentences: list[str]) -> None:
     print()
-    print(tradeoff.table(rows).to_string(index=False))
+    print(table(rows).to_string(index=False))
     print(f"\n{textwrap.fill(_IN_BRACKETS, 118)}\n")
     for sentence in sentences:
         print(textwrap.fill(sentence, 118, initial_indent="- ", subsequent_indent="  "))
@@ -245,7 +246,3 @@ def _saved(figure: Figure, frames: Frames, name: str) -> Path:
     figure.savefig(path.with_suffix(".pdf"), metadata={"Subject": _source(frames)})
     plt.close(figure)
     return path
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

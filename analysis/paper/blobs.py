@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import FAMILY_COLOURS
+from analysis.figures.style import FAMILY_COLOURS
 from analysis.frames import Frames, records
 from analysis.statistics import over_seeds
 from trainables.metrics.alignment import NEAR_AXIS

@@ -9,8 +9,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import arms, blobs, generator, matched, matched_figure, matched_words, sheets
+from analysis.figures import matched as matched_figure
+from analysis.figures import sheets
 from analysis.frames import Frames, load, records, varied_fields
+from analysis.paper import blobs, generator
+from analysis.tradeoff import arms, matched, matched_words
 from study.store import StoreError
 
 

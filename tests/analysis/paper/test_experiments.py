@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import paper, report
 from analysis.frames import load
+from analysis.paper import experiments
+from analysis.report import command
 from study.config import StudyConfig
 from study.searches import SEARCHES
 from tests.analysis.conftest import write_study
@@ -21,17 +22,17 @@ FIGURES = {
 
 
 def test_every_experiment_is_a_search() -> None:
-    assert set(paper.EXPERIMENTS) <= set(SEARCHES)
-    assert set(FIGURES) == set(paper.EXPERIMENTS)
+    assert set(experiments.EXPERIMENTS) <= set(SEARCHES)
+    assert set(FIGURES) == set(experiments.EXPERIMENTS)
 
 
-@pytest.mark.parametrize("search", list(paper.EXPERIMENTS))
+@pytest.mark.parametrize("search", list(experiments.EXPERIMENTS))
 def test_its_section_is_in_the_report(search: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_study(tmp_path / f"{search}-laptop", lambda config: "finished", StudyConfig(search, seeds=2))
     one = load(path).finished["key"].iloc[0]
-    assert report.main([str(path), "--trials", one]) == 0  # pictures of single trials are slow, and not asked about
+    assert command.main([str(path), "--trials", one]) == 0  # pictures of single trials are slow, and not asked about
     page = (path / "report" / "index.html").read_text()
-    experiment = paper.EXPERIMENTS[search]
+    experiment = experiments.EXPERIMENTS[search]
     assert f"<h2>{experiment.title.replace('&', '&amp;')}</h2>" in page
     assert page.index(experiment.title) < page.index("The trade-off")
     assert any(file.name.startswith(FIGURES[search]) for file in (path / "report").glob("*.png"))
@@ -48,26 +49,26 @@ def test_an_unfinished_experiment_writes_what_there_is(tmp_path: Path) -> None:
         return "finished" if config.beta == 4 and config.seed == 0 else "failed"
 
     path = write_study(tmp_path / "blobs-laptop", one, StudyConfig("blobs", seeds=2))
-    assert report.main([str(path)]) == 0
+    assert command.main([str(path)]) == 0
     assert len(list((path / "report").glob("sheet-*.png"))) == 1
 
 
 def test_the_headline_on_a_laptop_is_not_tested(tmp_path: Path) -> None:
     path = write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline"))
-    primary, *others = paper.EXPERIMENTS["headline"].sentences(load(path))
+    primary, *others = experiments.EXPERIMENTS["headline"].sentences(load(path))
     assert primary.startswith("Primary: capacity minus fixed beta")
     assert "Not tested" in primary
     assert len(others) == 2
 
 
 def test_other_searches_are_no_experiments(fake_study: Path) -> None:
-    assert paper.experiment_of(load(fake_study)) is None
+    assert experiments.experiment_of(load(fake_study)) is None
 
 
 def test_nobody_picks_the_prettiest_seed(tmp_path: Path) -> None:
     frames = load(write_study(tmp_path / "blobs-laptop", lambda config: "finished", StudyConfig("blobs", seeds=2)))
-    parts = list(paper.EXPERIMENTS["blobs"].parts(frames))
-    shown = [part.name.removeprefix("sheet-") for part in parts if isinstance(part, paper.Picture)][1:]
+    parts = list(experiments.EXPERIMENTS["blobs"].parts(frames))
+    shown = [part.name.removeprefix("sheet-") for part in parts if isinstance(part, experiments.Picture)][1:]
     trials = [frames.trial(key) for key in shown]
     assert [(trial["beta"], trial["seed"]) for trial in trials] == [(1, 0), (150, 0)]
 
@@ -75,9 +76,9 @@ def test_nobody_picks_the_prettiest_seed(tmp_path: Path) -> None:
 def test_settings_that_differ_in_more_are_not_averaged(tmp_path: Path) -> None:
     study = StudyConfig("blobs", seeds=2, pinned={"learning_rate": (1e-3, 5e-4)})
     frames = load(write_study(tmp_path / "blobs-laptop", lambda config: "finished", study))
-    (said,) = paper.sentences(frames)
+    (said,) = experiments.sentences(frames)
     assert said.startswith("learning_rate varies too, and trials of different settings are not averaged")
-    assert list(paper.parts(frames)) == [said]
+    assert list(experiments.parts(frames)) == [said]
 
 
 @pytest.mark.parametrize("search", ["blobs", "generator", "traversals"])
@@ -85,6 +86,6 @@ def test_a_file_that_cannot_be_read_costs_no_page(search: str, tmp_path: Path) -
     path = write_study(tmp_path / f"{search}-laptop", lambda config: "finished", StudyConfig(search, seeds=1))
     for file in (path / "arrays").glob("*.h5"):
         file.write_bytes(b"broken")
-    assert report.main([str(path)]) == 0
+    assert command.main([str(path)]) == 0
     page = (path / "report" / "index.html").read_text()
     assert "The rest of this section is not shown" in page

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.arms import ANNEALED, CAPACITY, FIXED, NO_RAMP, curves_of_both
-from analysis.figures import FAMILY_COLOURS, OTHER_COLOURS, RECON
-from analysis.matched import Comparison
+from analysis.figures.style import FAMILY_COLOURS, OTHER_COLOURS, RECON
+from analysis.tradeoff.arms import ANNEALED, CAPACITY, FIXED, NO_RAMP, curves_of_both
+from analysis.tradeoff.matched import Comparison
 
 ARM_COLOURS = {
     CAPACITY: FAMILY_COLOURS["capacity"],

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis import arms
-from analysis.arms import ANNEALED, CAPACITY, FIXED, NO_RAMP, Curve, Level
 from analysis.statistics import T_SEEDS, Estimate, holm, over_seeds, paired_p, unpaired
+from analysis.tradeoff import arms
+from analysis.tradeoff.arms import ANNEALED, CAPACITY, FIXED, NO_RAMP, Curve, Level
 
 COMPARISONS = ((CAPACITY, FIXED), (CAPACITY, NO_RAMP), (CAPACITY, ANNEALED))
 """The primary one first, named before the run; the others are secondary: does the *gradual increase* do it?"""

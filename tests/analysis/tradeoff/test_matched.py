@@ -9,10 +9,10 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.arms import with_arms
 from analysis.frames import load
-from analysis.matched import COMPARISONS, Comparison, compare, summary
 from analysis.statistics import over_seeds
+from analysis.tradeoff.arms import with_arms
+from analysis.tradeoff.matched import COMPARISONS, Comparison, compare, summary
 from tests.analysis.curves import ARMS, curve, line, planted, points, seeded, study, trials
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis import generator
 from analysis.frames import Frames, load
+from analysis.paper import generator
 from study.config import StudyConfig
 from tests.analysis.conftest import write_study
 

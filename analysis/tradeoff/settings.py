@@ -44,7 +44,7 @@ class Setting:
         return ", ".join(words) or self.family
 
 
-def settings(trials: pd.DataFrame) -> list[Setting]:
+def by_setting(trials: pd.DataFrame) -> list[Setting]:
     """The settings of a study, best reconstruction first inside each family.
 
     Args:

@@ -1,53 +1,20 @@
-"""Axes-level figures of studies and trials: frames and results in, Axes out; numbers are drawn as given."""
+"""Axes-level figures of the trade-off: frames and results in, Axes out; numbers are drawn as given."""
 
-import itertools
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
-from analysis.findings import FOLLOWS
+from analysis.figures.style import FAMILY_NAMES, RECON, colours
 from analysis.frames import records
-from analysis.openings import ACTIVE, Opening, latents_of
 from analysis.statistics import Estimate
-from analysis.tradeoff import Setting, front
+from analysis.tradeoff.settings import Setting, front
 
-FAMILY_COLOURS = {"beta": "#0072B2", "capacity": "#D55E00"}
-OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""All from the palette of Okabe and Ito, told apart with any colour vision; the latter for one's own objectives."""
-DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")
-FAMILY_NAMES = {"beta": "fixed β", "capacity": "controlled capacity"}
 MAX_LABELS = 16
 """Settings that are named in a figure; more would lie on each other."""
-RECON = "reconstruction loss, held-out (nats per image)"
-
-
-def style() -> None:
-    """The style of all our figures: call once, before drawing."""
-    sns.set_theme(
-        style="ticks", context="paper", font_scale=1.1, rc={"axes.spines.top": False, "axes.spines.right": False}
-    )
-    mpl.rcParams.update(
-        {
-            "axes.grid": True,
-            "grid.alpha": 0.3,
-            "legend.frameon": False,
-            "savefig.dpi": 160,
-            "figure.constrained_layout.use": True,
-        }
-    )
-
-
-def colours(families: list[str]) -> dict[str, str]:
-    """Family -> colour: ours have their own, others take the next of the palette in the order given."""
-    others = [family for family in dict.fromkeys(families) if family not in FAMILY_COLOURS]
-    return FAMILY_COLOURS | {family: OTHER_COLOURS[place % len(OTHER_COLOURS)] for place, family in enumerate(others)}
 
 
 def tradeoff(axes: Axes, finished: pd.DataFrame, rows: list[Setting], score: str = "mig_calibrated") -> Axes:
@@ -94,67 +61,6 @@ def rate_distortion(axes: Axes, finished: pd.DataFrame, rows: list[Setting], ent
     axes.set_ylabel(f"{RECON}; less is better")
     axes.set_title("Rate and distortion")
     _legend(axes, finished, colours([row.family for row in rows]))
-    return axes
-
-
-def tracking(axes: Axes, rows: pd.DataFrame, trials: pd.DataFrame) -> Axes:
-    """Does KL follow C: held-out KL - C of every capacity trial along training, a colour a C_max, a dash a gamma.
-
-    Args:
-        axes: To draw on.
-        rows: Reports: `key`, `step`, `kl` and `capacity`.
-        trials: The trials to draw: `key`, `family`, `capacity_max`, `gamma` and `ramp_steps`; others than capacity
-            trials are left out.
-    """
-    ramped = [trial for trial in records(trials) if trial["family"] == "capacity"]
-    levels, gammas = (sorted({trial[name] for trial in ramped}) for name in ("capacity_max", "gamma"))
-    palette = dict(zip(levels, sns.color_palette("flare", max(1, len(levels))), strict=False))
-    dashes = dict(zip(gammas, itertools.cycle(DASHES), strict=False))
-    axes.axhspan(-FOLLOWS, FOLLOWS, color="grey", alpha=0.12, linewidth=0)
-    for trial in sorted(ramped, key=lambda trial: trial["capacity_max"]):
-        reports = rows[rows["key"] == trial["key"]]
-        deviation = reports["kl"] - reports["capacity"]
-        look = {"color": palette[trial["capacity_max"]], "linestyle": dashes[trial["gamma"]]}
-        axes.plot(reports["step"], deviation, linewidth=1, **look)
-        axes.axvline(trial["ramp_steps"], color="grey", linestyle=":", linewidth=1)
-    axes.set_xlabel("training (updates); dotted: the ramp's end")
-    axes.set_ylabel("KL - C, held-out (nats)")
-    axes.set_title("Does KL follow C? Shaded: within 1 nat")
-    handles = [Line2D([], [], color=palette[level], label=f"C_max = {level:g} nats") for level in levels]
-    if len(gammas) > 1:
-        handles += [
-            Line2D([], [], color="grey", linewidth=1, linestyle=dashes[gamma], label=f"gamma = {gamma:g}")
-            for gamma in gammas
-        ]
-    axes.legend(handles=handles, fontsize=8)
-    return axes
-
-
-def kl_along_training(axes: Axes, reports: pd.DataFrame, opened: list[Opening]) -> Axes:
-    """KL of every latent of one trial along training, with C, the total, and the openings.
-
-    Args:
-        axes: To draw on.
-        reports: The trial's rows by step: `step`, `kl`, `capacity`, `kl_<j>` and `info_<j>`.
-        opened: Its openings: a triangle marks where a latent opened. Latents that are inactive at the end are grey.
-    """
-    last = records(reports)[-1]
-    latents = sorted(latents_of(reports.columns), key=lambda j: -last[f"kl_{j}"])
-    active = [j for j in latents if min(last[f"kl_{j}"], last[f"info_{j}"]) >= ACTIVE]
-    palette = dict(zip(active, sns.color_palette("colorblind", len(active)), strict=True))
-    if not np.isnan(last["capacity"]):
-        axes.plot(reports["step"], reports["capacity"], color="black", linestyle="--", linewidth=1, label="C")
-    axes.plot(reports["step"], reports["kl"], color="grey", linewidth=1.2, label="all latents")
-    for j in latents:
-        colour, label = (palette[j], f"z{j}") if j in active else ("gainsboro", None)
-        axes.plot(reports["step"], reports[f"kl_{j}"], color=colour, linewidth=1.4, label=label)
-    for opening in sorted(opened, key=lambda opening: opening.latent in palette):  # grey ones lie below
-        colour = palette.get(opening.latent, "gainsboro")
-        axes.plot(opening.step, 0, marker="^", color=colour, clip_on=False, markersize=6, zorder=5)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("training (updates); triangles: where a latent opens")
-    axes.set_ylabel("KL, held-out (nats)")
-    axes.legend(fontsize=7, ncols=2)
     return axes
 
 

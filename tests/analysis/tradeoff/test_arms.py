@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.arms import Curve, arm, crossed, curves, reached, settings_of, with_arms
 from analysis.frames import load
+from analysis.tradeoff.arms import Curve, arm, crossed, curves, reached, settings_of, with_arms
 from tests.analysis.curves import points, trials
 
 

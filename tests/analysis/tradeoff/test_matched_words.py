@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from analysis.matched import compare, summary
-from analysis.matched_words import reached, sentences, table
+from analysis.tradeoff.matched import compare, summary
+from analysis.tradeoff.matched_words import reached, sentences, table
 from tests.analysis.curves import curve, planted, seeded, study, trials
 
 

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from analysis.frames import load
 from analysis.statistics import over_seeds
-from analysis.tradeoff import Setting, front, settings, table
+from analysis.tradeoff.settings import Setting, by_setting, front, table
 from study.config import StudyConfig
 from tests.analysis.conftest import write_study
 
 
 def test_settings_average_finished_seeds_and_count_the_rest(fake_study: Path) -> None:
-    rows = settings(load(fake_study).trials)
+    rows = by_setting(load(fake_study).trials)
     assert [(row.family, row.fields) for row in rows] == [
         ("beta", {"beta": 1.0}), ("beta", {"beta": 4.0}), ("beta", {"beta": 16.0}),
         ("capacity", {"capacity_max": 6.0}), ("capacity", {"capacity_max": 12.0}), ("capacity", {"capacity_max": 18.0}),
@@ -26,7 +26,7 @@ def test_settings_average_finished_seeds_and_count_the_rest(fake_study: Path) ->
 
 
 def test_the_table_says_what_the_settings_say(fake_study: Path) -> None:
-    frame = table(settings(load(fake_study).trials))
+    frame = table(by_setting(load(fake_study).trials))
     assert frame.loc[1].to_dict() == {
         "family": "beta", "beta": "4", "capacity_max": "", "recon": "124.5 (124.0, 125.0)",
         "kl": "10.0 (10.0, 10.0)", "mig_calibrated": "0.050 (0.040, 0.060)", "verdict": "fine", "seeds": "2",
@@ -36,7 +36,7 @@ def test_the_table_says_what_the_settings_say(fake_study: Path) -> None:
 
 
 def test_nothing_gives_nothing() -> None:
-    assert settings(pd.DataFrame()) == []
+    assert by_setting(pd.DataFrame()) == []
 
 
 def setting(recon: float, score: float) -> Setting:
@@ -67,6 +67,6 @@ def test_a_setting_is_called_by_its_fields() -> None:
 
 def test_a_field_that_is_not_set_is_in_no_label(tmp_path: Path) -> None:
     path = write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline", seeds=1))
-    labels = {row.label for row in settings(load(path).trials)}
+    labels = {row.label for row in by_setting(load(path).trials)}
     assert {"β = 4", "β = 4, beta_start = 64, ramp = 1500"} <= labels
     assert len(labels) == 12

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.page import Page
+from analysis.report.page import Page
 
 HOSTILE = "<script>alert('1')</script> & \"quotes\""
 

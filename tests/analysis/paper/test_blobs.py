@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import blobs
 from analysis.frames import Frames, load
+from analysis.paper import blobs
 from study.config import StudyConfig
 from tests.analysis.conftest import write_study
 

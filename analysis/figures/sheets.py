@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import figures
+from analysis.figures.training import kl_along_training
 from analysis.frames import Frames
 from analysis.openings import ACTIVE, latents_of, openings
 
@@ -62,7 +62,7 @@ def trial_figure(frames: Frames, key: str, seed_image: int = 0) -> Figure:
     rows = rows_by_kl(trial, arrays, frames.factors)
     figure = plt.figure(figsize=(11.0, 4.6))
     grid = figure.add_gridspec(2, 2, width_ratios=[1, 1.25], height_ratios=[2.4, 1])
-    figures.kl_along_training(figure.add_subplot(grid[0, 0]), reports, openings(reports, trial))
+    kl_along_training(figure.add_subplot(grid[0, 0]), reports, openings(reports, trial))
     reconstructions(figure.add_subplot(grid[1, 0]), arrays)
     traversal_sheet(figure.add_subplot(grid[:, 1]), arrays, rows, seed_image)
     return figure

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from analysis.matched import LEVEL, Comparison, Gap
 from analysis.statistics import CLAIM_SEEDS
+from analysis.tradeoff.matched import LEVEL, Comparison, Gap
 
 
 def sentences(comparisons: list[Comparison]) -> list[str]:

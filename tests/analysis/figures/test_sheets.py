@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from analysis import sheets
+from analysis.figures import sheets
 from analysis.frames import load
 
 TRIAL = {

@@ -4,8 +4,8 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
-from analysis import report
 from analysis.frames import load
+from analysis.report import command
 from study.config import StudyConfig
 from study.store import Store
 from tests.analysis.conftest import write_study
@@ -20,7 +20,7 @@ def store(fake_study: Path, tmp_path: Path) -> Path:
 
 
 def test_the_report_prints_the_table_and_writes_the_page(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report.main([str(store)]) == 0
+    assert command.main([str(store)]) == 0
     output = capsys.readouterr().out
     assert "8 of 10 finished trials are off the plateau" in output  # 0.35 R0 = 194.7 lies below beta 16 and C 18
     assert "It does not show which family" in output
@@ -43,7 +43,7 @@ def test_the_report_prints_the_table_and_writes_the_page(store: Path, capsys: py
 def test_many_settings_are_shown_in_part_and_three_seeds_with_bars(tmp_path: Path) -> None:
     study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": tuple(map(float, range(1, 15)))}, seeds=3)
     path = write_study(tmp_path / "s", lambda config: "finished", study)
-    assert report.main([str(path)]) == 0
+    assert command.main([str(path)]) == 0
     page = (path / "report" / "index.html").read_text()
     assert "Of 12 of the 14 settings, evenly taken, the trial with the least seed." in page
     assert "Bars are 95 % intervals of the means." in page
@@ -52,20 +52,20 @@ def test_many_settings_are_shown_in_part_and_three_seeds_with_bars(tmp_path: Pat
 
 def test_trials_asked_for_are_the_ones_shown(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keys = load(store).finished["key"].tolist()
-    assert report.main([str(store), "--trials", keys[1], keys[7][:8]]) == 0
+    assert command.main([str(store), "--trials", keys[1], keys[7][:8]]) == 0
     page = (store / "report" / "index.html").read_text()
     assert page.count("<img") == 3 + 2
     assert f"Trial {keys[7]}." in page
     assert "The trials asked for." in page
     assert "least seed" not in page
-    assert report.main([str(store), "--trials", "zzzz"]) == 2
+    assert command.main([str(store), "--trials", "zzzz"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_one_family_without_factors_shows_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = StudyConfig(pinned={"objective": ("beta_vae",)}, seeds=1)
     path = write_study(tmp_path / "s", lambda config: "finished", study, factors=False)
-    assert report.main([str(path)]) == 0
+    assert command.main([str(path)]) == 0
     page = (path / "report" / "index.html").read_text()
     assert "No finished trial has a disentanglement score: there is no front to draw." in page
     assert "cannot be compared with another" in page
@@ -75,7 +75,7 @@ def test_one_family_without_factors_shows_the_rest(tmp_path: Path, capsys: pytes
 
 def test_a_figure_that_cannot_be_written_is_one_line(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (store / "report").write_text("")
-    assert report.main([str(store)]) == 2
+    assert command.main([str(store)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
@@ -88,10 +88,10 @@ def test_a_study_without_finished_trials_says_so(
     else:
         with Store.open(tmp_path / "s", {"protocol": "laptop"}, {}):
             pass
-    assert report.main([str(tmp_path / "s")]) == 0
+    assert command.main([str(tmp_path / "s")]) == 0
     assert "no trial has finished yet" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_study_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report.main([str(tmp_path)]) == 2
+    assert command.main([str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -7,10 +7,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from analysis import figures
+from analysis.figures import style, tradeoff, training
 from analysis.frames import load
 from analysis.openings import openings
-from analysis.tradeoff import front, settings
+from analysis.tradeoff.settings import by_setting, front
 from study.config import StudyConfig
 from tests.analysis.conftest import write_study
 
@@ -26,11 +26,11 @@ def legend(axes: Axes) -> list[str]:
 
 
 @pytest.mark.parametrize(("draw", "x", "y"), [
-    (figures.tradeoff, "recon", "mig_calibrated"), (figures.rate_distortion, "kl", "recon"),
+    (tradeoff.tradeoff, "recon", "mig_calibrated"), (tradeoff.rate_distortion, "kl", "recon"),
 ])  # fmt: skip
 def test_every_finished_trial_and_every_mean_is_drawn_where_it_is(fake_study: Path, draw, x: str, y: str) -> None:
     frames = load(fake_study)
-    rows = settings(frames.trials)
+    rows = by_setting(frames.trials)
     axes = draw(plt.figure().subplots(), frames.finished, rows)
     trials = set(zip(frames.finished[x].tolist(), frames.finished[y].tolist(), strict=True))
     means = {(row.estimates[x].mean, row.estimates[y].mean) for row in rows}
@@ -42,8 +42,8 @@ def test_every_finished_trial_and_every_mean_is_drawn_where_it_is(fake_study: Pa
 
 def test_the_title_names_the_score_and_lines_join_the_fronts(fake_study: Path) -> None:
     frames = load(fake_study)
-    rows = settings(frames.trials)
-    axes = figures.tradeoff(plt.figure().subplots(), frames.finished, rows)
+    rows = by_setting(frames.trials)
+    axes = tradeoff.tradeoff(plt.figure().subplots(), frames.finished, rows)
     assert "mig_calibrated" in axes.get_title()
     fronts = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
     drawn = [np.asarray(line.get_xydata()).tolist() for line in fronts]
@@ -55,8 +55,8 @@ def test_the_title_names_the_score_and_lines_join_the_fronts(fake_study: Path) -
 def test_intervals_are_drawn_from_three_seeds_on(tmp_path: Path, fake_study: Path) -> None:
     study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": (4.0,)}, seeds=3)
     frames = load(write_study(tmp_path / "s", lambda config: "finished", study))
-    (row,) = settings(frames.trials)
-    axes = figures.tradeoff(plt.figure().subplots(), frames.finished, [row])
+    (row,) = by_setting(frames.trials)
+    axes = tradeoff.tradeoff(plt.figure().subplots(), frames.finished, [row])
     bars = [drawn.get_segments()[0].tolist() for drawn in axes.collections if isinstance(drawn, LineCollection)]
     recon, score = row.estimates["recon"], row.estimates["mig_calibrated"]
     assert bars == [
@@ -64,7 +64,7 @@ def test_intervals_are_drawn_from_three_seeds_on(tmp_path: Path, fake_study: Pat
         [[recon.mean, score.low], [recon.mean, score.high]],
     ]
     two = load(fake_study)
-    axes = figures.tradeoff(plt.figure().subplots(), two.finished, settings(two.trials))
+    axes = tradeoff.tradeoff(plt.figure().subplots(), two.finished, by_setting(two.trials))
     assert not [drawn for drawn in axes.collections if isinstance(drawn, LineCollection)]
 
 
@@ -72,7 +72,7 @@ def test_tracking_tells_gammas_apart(fake_study: Path) -> None:
     frames = load(fake_study)
     trials = frames.finished.copy()
     trials.loc[trials["seed"] == 1, "gamma"] = 10.0
-    axes = figures.tracking(plt.figure().subplots(), frames.rows, trials)
+    axes = training.tracking(plt.figure().subplots(), frames.rows, trials)
     assert legend(axes)[-2:] == ["gamma = 10", "gamma = 100"]
     curves = [line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2]
     assert sorted(str(line.get_linestyle()) for line in curves) == ["-"] * 2 + ["--"] * 3
@@ -80,13 +80,13 @@ def test_tracking_tells_gammas_apart(fake_study: Path) -> None:
 
 def test_images_that_hold_less_than_the_kl_are_marked(fake_study: Path) -> None:
     frames = load(fake_study)
-    axes = figures.rate_distortion(plt.figure().subplots(), frames.finished, settings(frames.trials), entropy=8.0)
+    axes = tradeoff.rate_distortion(plt.figure().subplots(), frames.finished, by_setting(frames.trials), entropy=8.0)
     assert [8.0, 8.0] in [np.asarray(line.get_xdata()).tolist() for line in axes.lines]
 
 
 def test_tracking_draws_the_deviation_of_each_capacity_trial(fake_study: Path) -> None:
     frames = load(fake_study)
-    axes = figures.tracking(plt.figure().subplots(), frames.rows, frames.finished)
+    axes = training.tracking(plt.figure().subplots(), frames.rows, frames.finished)
     curves = [line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2]
     assert len(curves) == 5  # of six capacity trials one has failed
     for curve in curves:
@@ -100,7 +100,7 @@ def test_kl_along_training_shows_c_every_latent_and_where_it_opens(fake_study: P
     trial = next(trial for trial in frames.finished.to_dict("records") if trial["family"] == "capacity")
     reports = frames.reports(trial["key"])
     opened = openings(reports, trial)
-    axes = figures.kl_along_training(plt.figure().subplots(), reports, opened)
+    axes = training.kl_along_training(plt.figure().subplots(), reports, opened)
     assert legend(axes) == ["C", "all latents", "z0", "z1"]  # latent 2 is inactive: grey, not named
     curves = [np.asarray(line.get_ydata()).tolist() for line in axes.lines]
     for name in ("capacity", "kl", "kl_0", "kl_1", "kl_2"):
@@ -112,11 +112,11 @@ def test_kl_along_training_shows_c_every_latent_and_where_it_opens(fake_study: P
 def test_a_beta_trial_has_no_c(fake_study: Path) -> None:
     frames = load(fake_study)
     reports = frames.reports(frames.finished.query("family == 'beta'")["key"].iloc[0])
-    assert "C" not in legend(figures.kl_along_training(plt.figure().subplots(), reports, []))
+    assert "C" not in legend(training.kl_along_training(plt.figure().subplots(), reports, []))
 
 
 def test_families_of_ones_own_have_colours_of_their_own() -> None:
-    palette = figures.colours(["capacity", "my.loss:a", "my.loss:b", "my.loss:a"])
+    palette = style.colours(["capacity", "my.loss:a", "my.loss:b", "my.loss:a"])
     assert len(set(palette.values())) == len(palette) == 4
 
 
@@ -125,7 +125,7 @@ def test_names_lie_neither_on_each_other_nor_outside_the_axes() -> None:
     axes.scatter([0, 1, 1, 1], [0, 0, 0.01, 1])
     places = [(0.0, 0.0), (1.0, 0.0), (1.0, 0.01), (1.0, 1.0)]
     points = [(f"a setting of a long name {number}", place, "black") for number, place in enumerate(places)]
-    figures._names(axes, points * 3)
+    tradeoff._names(axes, points * 3)
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in axes.texts]
     assert 3 <= len(boxes) < 12

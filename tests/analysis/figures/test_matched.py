@@ -9,10 +9,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from analysis import matched_figure
-from analysis.arms import with_arms
-from analysis.figures import FAMILY_COLOURS, RECON
-from analysis.matched import Comparison, compare, summary
+from analysis.figures import matched as matched_figure
+from analysis.figures.style import FAMILY_COLOURS, RECON
+from analysis.tradeoff.arms import with_arms
+from analysis.tradeoff.matched import Comparison, compare, summary
 from tests.analysis.curves import planted, seeded, study
 
 

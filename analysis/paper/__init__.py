@@ -1,0 +1,1 @@
+"""The paper's experiments: what a study of one of them says."""
