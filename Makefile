@@ -10,7 +10,7 @@ PYTHON_IN_VENV := .venv/bin/python
 STAMP := .venv/setup-is-current
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study notebook test test-slow check clean
+.PHONY: help setup study notebook browser test test-slow check clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,10 +33,14 @@ notebook: setup ## Browse the study in Jupyter
 	$(PYTHON_IN_VENV) -m pip install $(PIP_ARGS) --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
 	$(PYTHON_IN_VENV) -m jupyter lab analysis/notebooks
 
-test: setup ## Run the fast tests
+browser: setup ## A browser for the tests of the report page: the system's Chromium, else Playwright's
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	$(PYTHON_IN_VENV) -m playwright install chromium
+
+test: setup browser ## Run the fast tests
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
 
-test-slow: setup ## Run the slow tests
+test-slow: setup browser ## Run the slow tests
 	$(PYTHON_IN_VENV) -m pytest -m slow $(ARGS)
 
 check: setup ## Lint, format and types

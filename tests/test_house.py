@@ -64,7 +64,7 @@ def test_ci_script_is_executable_and_reads() -> None:
 def test_make_lists_its_targets() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     listed = {line.split()[1] for line in shown.splitlines() if line.startswith("make ")}
-    assert listed == {"help", "setup", "study", "notebook", "test", "test-slow", "check", "clean"}
+    assert listed == {"help", "setup", "study", "notebook", "browser", "test", "test-slow", "check", "clean"}
 
 
 def test_citation_names_this_version_and_the_paper() -> None:
