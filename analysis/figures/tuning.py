@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.figures.sheets import rows_by_kl
@@ -53,6 +54,7 @@ def along(axes: Axes, curve: Curve) -> Axes:
     axes.fill_between(curve.values, curve.mean - curve.sd, curve.mean + curve.sd, color="grey", alpha=0.25, linewidth=0)
     axes.plot(curve.values, curve.mean, color="black", linewidth=1.3, marker="o" if len(curve.values) < 8 else "")
     axes.set_ylim(-REACH, REACH)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.tick_params(labelsize=7)
     return axes
 

@@ -44,9 +44,9 @@ SHEETS = (
 
 
 def as_drawn(rows: list[Setting]) -> str:
-    """How to read a figure of settings, by how many seeds they have."""
+    """What a figure of settings counts, and how to read it, by how many seeds they have."""
     seeds = [len(row.estimates["recon"].values) for row in rows if row.estimates["recon"].values]
-    words = ["Small points are trials, large ones means over seeds."]
+    words = [f"n = {sum(seeds)} trials of {len(seeds)} settings: small points are trials, large ones means over seeds."]
     if min(seeds) <= 2:
         words.append("Settings of one or two seeds have no interval; a front of so few describes this run alone.")
     if max(seeds) > 2:
