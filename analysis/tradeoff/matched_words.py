@@ -81,11 +81,11 @@ def table(comparisons: list[Comparison]) -> pd.DataFrame:
             "shared recon": "{:.1f} to {:.1f}".format(*one.common) if one.unpaired.values else "-",
             "paired": format(one.delta, "+.3f"),
             "unpaired": format(one.unpaired, "+.3f"),
-            "effect": _effect(one.effect),
+            "effect": effect(one.effect),
             "p": _p(one.p),
             "p (Holm)": _p(one.adjusted),
             "verdict": one.verdict,
-            "without a gap": _lost(one.gaps) or "-",
+            "without a gap": lost(one.gaps) or "-",
         }
         for one in comparisons
     )
@@ -105,7 +105,7 @@ def reached(comparisons: list[Comparison]) -> pd.DataFrame:
             "arms": _title(one),
             "score": f"{one.score} >= {level.at_least:.3f}",
             "difference": format(level.difference, "+.1f"),
-            "effect": _effect(level.effect),
+            "effect": effect(level.effect),
             "p (Holm)": _p(level.adjusted),
             "seeds": f"{len(level.difference.values)} of {level.seeds}",
             "first censored": str(level.censored[0]),
@@ -120,14 +120,14 @@ def _sentence(one: Comparison) -> str:
     opening = f"{'Primary' if one.primary else 'Secondary'}: {one.a} minus {one.b}, at equal reconstruction"
     if seeds := len(one.delta.values):
         apart = f"; unpaired {one.unpaired:+.3f}" if one.unpaired.values else ""
-        effect = f"; {one.effect:+.1f} sd over seeds" if one.effect is not None else ""
+        size = f"; {effect(one.effect)} over seeds" if one.effect is not None else ""
         paired = f"{seeds} seeds, paired" if seeds > 1 else "one seed"
-        words = [f"{opening}: {one.delta:+.3f} in {one.score} ({paired}{apart}{effect})."]
+        words = [f"{opening}: {one.delta:+.3f} in {one.score} ({paired}{apart}{size})."]
     else:
         words = [f"{opening}: no seed has a gap in {one.score}."]
     words.append(_verdict(one))
-    if lost := _lost(one.gaps):
-        words.append(f"Without a gap: {lost}.")
+    if without := lost(one.gaps):
+        words.append(f"Without a gap: {without}.")
     if one.crossed:
         words.append(f"The arms are no one-parameter families: {', '.join(one.crossed)} vary too.")
     return " ".join(words)
@@ -155,8 +155,8 @@ def _doubt(one: Comparison) -> str:
     return f"p is over {LEVEL:g}{'' if one.primary else ' after Holm'}"
 
 
-def _lost(gaps: tuple[Gap, ...]) -> str:
-    """`seeds 3, 4: capacity has not finished it; seed 7: ...`, most seeds first."""
+def lost(gaps: tuple[Gap, ...]) -> str:
+    """Why seeds have no gap, `seeds 3, 4: capacity has not finished it; seed 7: ...`, most seeds first."""
     by_reason: dict[str, list[str]] = {}
     for gap in gaps:
         if gap.reason:
@@ -174,7 +174,8 @@ def _under(one: Comparison) -> str:
     return f"{one.score} ({one.delta:+.3f}, {one.verdict})"
 
 
-def _effect(value: float | None) -> str:
+def effect(value: float | None) -> str:
+    """`+1.2 sd`: a mean gap in standard deviations of the seeds' gaps; a dash where there is none."""
     return "-" if value is None else f"{value:+.1f} sd"
 
 
