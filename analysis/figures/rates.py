@@ -39,9 +39,10 @@ def rates(axes: Axes, lines: list[Line], rate: str = "kl", reason: str = "") -> 
         handles.append(Line2D([], [], linewidth=2.2, label=f"{line.arm} ({_seeds(line)})", **look))
     if not lines:
         axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color="grey", wrap=True)
+        axes.set(xticks=[], yticks=[])
     axes.set_xlabel(AXIS[rate])
-    axes.set_ylabel(f"{RECON}; less is better")
-    axes.set_title("Rate and distortion")
+    axes.set_ylabel(RECON)
+    axes.set_title("Rate and distortion; less is better")
     if handles:
         axes.legend(handles=handles, fontsize=8)
     return axes
