@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 
+from analysis import findings
 from analysis.figures import style
 from analysis.frames import Frames, load
 from analysis.parts import Picture
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     """Print the table and what can be said, and write the page; 0 done, 2 bad input, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("store", type=Path, help="the folder of a study")
-    parser.add_argument("--trials", nargs="+", default=[], metavar="KEY", help="the trials whose pictures to show")
+    parser.add_argument("--trials", nargs="+", default=[], metavar="KEY", help="trials whose sheets to draw")
     asked = parser.parse_args(arguments)
     matplotlib.use("Agg")  # files only, also where there is a display
     try:
@@ -38,8 +39,10 @@ def main(arguments: list[str]) -> int:
             remedy = "mend what failed and add --retry-failed" if failed else "run the study again to continue it"
             print(f"{asked.store}: no trial has finished yet; {remedy}")
             return 0
-        told = Told(frames, tuple(asked.trials))
-        told.shown  # noqa: B018  # a key that no trial has is an error before anything is drawn
+        named = findings.chosen(
+            frames, [], asked.trials
+        )  # a key that no trial has is an error before anything is drawn
+        told = Told(frames, tuple(named))
         _print(told)
         print(f"report: {write(told)}")
     except InputError as error:
@@ -60,6 +63,7 @@ def write(told: Told) -> Path:
     folder.mkdir(exist_ok=True)
     style.use()
     page = Page(frames.study.path.name, _about(told))
+    page.paragraph(told.answer)
     page.findings(told.sentences)
     for title, parts in sections(told):
         page.heading(title)
@@ -87,8 +91,8 @@ def _print(told: Told) -> None:
     print()
     print(table(told.settings).to_string(index=False))
     print(f"\n{textwrap.fill(words.IN_BRACKETS, 118)}\n")
-    for sentence in told.sentences:
-        print(textwrap.fill(sentence, 118, initial_indent="- ", subsequent_indent="  "))
+    for sentence in [told.answer, *told.sentences]:
+        print(textwrap.fill(sentence, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
     print()
 
 
