@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def test_settings_far_apart_are_on_the_front_or_not(seeds: int) -> None:
 def test_two_equal_settings_share_the_front_by_symmetry(seeds: int) -> None:
     # b beats a where it is better on both: in 1/4 + asin(rho) / 2 pi of all cases, by the correlation rho of the two.
     rng, aligned, free = np.random.default_rng(0), [], []
-    for _ in range(100):
+    for _ in range(40):
         recon, score = rng.normal(size=(2, 2, seeds))
         one, other = shares(recon, -recon)
         assert one + other == pytest.approx(1)  # rho 1: one of them is on it
@@ -60,8 +61,8 @@ def test_two_equal_settings_share_the_front_by_symmetry(seeds: int) -> None:
         both = shares(recon, score), shares(-recon, score)  # where one is beaten in this, neither is in that
         assert np.mean(both) == pytest.approx(0.75)
         free.append(both[0][0])
-    assert np.mean(aligned) == pytest.approx(0.5, abs=0.08)  # standard error .03
-    assert np.mean(free) == pytest.approx(0.75, abs=0.08)
+    assert np.mean(aligned) == pytest.approx(0.5, abs=0.12)  # standard error .045
+    assert np.mean(free) == pytest.approx(0.75, abs=0.12)
 
 
 def shares(recon: NDArray[np.float64], score: NDArray[np.float64]) -> tuple[float, ...]:
@@ -85,7 +86,7 @@ def test_alone_a_redrawn_mean_has_the_t_interval_and_two_of_equal_seeds_the_pair
                 half = estimate.high - estimate.mean
                 assert high - low == pytest.approx(2 * half, rel=0.14)
                 assert middle == pytest.approx(estimate.mean, abs=0.1 * half)
-        drawn, sample = (np.corrcoef(one.T).tolist()[0][1] for one in (draws[:, 0], values[0]))
+        drawn, sample = (scipy.stats.pearsonr(*one.T).statistic for one in (draws[:, 0], values[0]))
         assert drawn == pytest.approx(sample, abs=0.1)
 
 
