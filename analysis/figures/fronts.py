@@ -86,7 +86,8 @@ def on_front(axes: Axes, standings: list[Standing], score: str = TARGET) -> Axes
         if several:
             axes.hlines(place, one.p_joint, one.p_family, color=look["color"], linewidth=1, alpha=0.6)
             axes.plot(one.p_joint, place, linestyle="", **look)
-        axes.plot(one.p_family, place, linestyle="", markerfacecolor="white", **look | {"zorder": 2.5})
+        look |= {"markerfacecolor": "white", "zorder": 2.5}
+        axes.plot(one.p_family, place, linestyle="", **look)
     axes.set_yticks(range(len(standings)), [one.setting.label for one in standings])
     axes.set_ylim(len(standings) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)

@@ -197,14 +197,13 @@ def caution(found: list[Standing], score: str = TARGET) -> str:
     """What the standings cannot say, in sentences; empty where they say all."""
     none = [one.setting.label for one in found if not one.seeds]
     few = [one.setting.label for one in found if 0 < one.seeds < T_SEEDS]
-    words = []
     if found and len(none) == len(found):
         return f"No setting has {score}: there is no front."
-    if none:
-        words.append(f"Without {score}: {', '.join(none)}.")
-    if few:
-        rest = " They take no part in those of the others." if len(few) + len(none) < len(found) else ""
-        words.append(f"Under {T_SEEDS} seeds there is no probability to be on a front: {', '.join(few)}.{rest}")
+    words = [f"Without {score}: {'; '.join(none)}."] if none else []
+    if few and len(few) + len(none) == len(found):
+        words.append(f"No setting has {T_SEEDS} seeds: the front describes this run, without a probability.")
+    elif few:
+        words.append(f"Under {T_SEEDS} seeds, so without a probability and no rival of the others: {'; '.join(few)}.")
     if len({one.setting.family for one in found}) == 1:
         words.append("One family: its front is the joint one.")
     return " ".join(words)

@@ -45,7 +45,7 @@ def test_a_missing_x_is_named() -> None:
     assert gap.reason == "a has one setting with kl, under two"
 
 
-@settings(max_examples=50)
+@settings(max_examples=30, deadline=None)
 @given(points, points)
 def test_the_mean_of_both_ways_is_nothing_and_x_may_be_stretched(ours, theirs) -> None:
     frame = trials({("a", 0): ours, ("b", 0): theirs})

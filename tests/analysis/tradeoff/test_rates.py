@@ -41,7 +41,7 @@ def test_a_planted_gap_is_found_exactly_on_linear_curves_at_every_rate(rate: str
 
 
 def test_a_noisy_gap_is_found_without_bias_and_covered_by_its_interval() -> None:
-    draws, means, covered = 80, [], 0
+    draws, means, covered = 50, [], 0
     for draw in range(draws):
         found = compare(rated([4.0] * 5, noise=6.0, seed=draw, count=4), "capacity", "fixed beta")
         assert found.delta.low is not None
@@ -50,13 +50,13 @@ def test_a_noisy_gap_is_found_without_bias_and_covered_by_its_interval() -> None
         covered += found.delta.low < 4 < found.delta.high
     error = np.std(means, ddof=1) / math.sqrt(draws)
     assert abs(np.mean(means) - 4) < 3 * error < 1.5
-    assert 0.87 < covered / draws <= 1  # 95 %: standard error .024
+    assert 0.85 < covered / draws <= 1  # 95 %: standard error .03
 
 
 def test_more_settings_do_not_move_the_gap() -> None:
     # The best of twelve noisy settings lies lower than that of four; a mean of all does not.
     few, many = [], []
-    for draw in range(30):
+    for draw in range(25):
         frame, dense = (rated([0.0], 6.0, draw, count) for count in (4, 12))
         mixed = pd.concat([frame.query("family == 'beta'"), dense.query("family == 'capacity'")])
         few.append(compare(frame, "capacity", "fixed beta").delta.mean)
@@ -164,7 +164,7 @@ def test_lines_have_a_curve_a_seed_and_their_mean_over_what_all_seeds_reach() ->
     assert [line.mean for line in lines(rated([0.0]))] == [None, None]
 
 
-@settings(max_examples=15)
+@settings(max_examples=12, deadline=None)
 @given(st.randoms(use_true_random=False), st.floats(-50, 50))
 def test_order_is_irrelevant_and_a_shift_of_one_arm_shifts_the_gap(random, shift: float) -> None:
     frame = rated([1.0, -2.0], noise=5.0)
