@@ -17,6 +17,7 @@ from analysis.figures import style
 from analysis.frames import Frames, load
 from analysis.parts import Picture
 from analysis.report import words
+from analysis.report.explorer import payload
 from analysis.report.page import Page
 from analysis.report.sections import Told, sections
 from analysis.tradeoff.settings import table
@@ -61,6 +62,7 @@ def write(told: Told) -> Path:
     style.use()
     page = Page(frames.study.path.name, _about(told))
     page.findings(told.sentences)
+    page.explorer(payload([frames]))
     for title, parts in sections(told):
         page.heading(title)
         for part in parts:
