@@ -3,9 +3,7 @@
 The script chooses, sorts and draws; every mean and interval is computed here. Intervals are over seeds.
 """
 
-import dataclasses
 import html
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,15 +14,13 @@ from analysis import scorecard
 from analysis.figures.sheets import rows_by_kl
 from analysis.figures.style import FAMILY_NAMES, RECON, colours
 from analysis.frames import Frames, records
-from analysis.openings import latents_of, openings
 from analysis.report import pictures
+from analysis.report.trial import UNKNOWN, described, number, plain
 from analysis.statistics import over_seeds
 from analysis.tradeoff.settings import SYMBOLS, Setting, by_setting
 from study.store import StoreError
-from trainables.config import TrialConfig, family_reads, written
+from trainables.config import written
 
-POINTS = 60
-"""Reports drawn of a trial, evenly taken from all."""
 SAMPLED = 6
 """Trials whose pictures are encoded to find out how much of all fits."""
 JUDGED_BY = {
@@ -34,10 +30,10 @@ JUDGED_BY = {
     "probe_rows": "number of held-out images",
 }
 """What two studies must share for their numbers to be compared, and how sentences call it."""
+OWN_AXES = "So each study has its own axes: values of one cannot be compared with those of another."
 MARKERS = {"beta": "circle", "capacity": "square"}
 OTHER_MARKERS = ("diamond", "triangle-up", "star", "hexagon")
 """Each family its own shape beside its colour."""
-UNKNOWN = "-"
 
 
 def payload(studies: Sequence[Frames]) -> dict[str, Any]:
@@ -53,16 +49,16 @@ def payload(studies: Sequence[Frames]) -> dict[str, Any]:
     for place, (frames, rows) in enumerate(told):
         audits = iter(records(scorecard.audit(frames, rows)))  # in the same order
         reports = dict(iter(frames.rows.groupby("key"))) if len(frames.rows) else {}
+        scored = scorecard.scored(frames.finished)
         for row, group in _by_seed(frames, rows):
             settings.append(_setting(row, group, columns) | {"study": place})
             for trial in records(group):
                 key = trial["key"]
                 about = {"study": place, "setting": len(settings) - 1, "key": key, "seed": int(trial["seed"])}
-                about["values"] = {name: _number(trial.get(name)) for name in columns}
+                about["values"] = {name: number(trial.get(name)) for name in columns}
                 about["fields"] = _fields(trial, row, names)
-                about |= {"audit": _audit(next(audits)), "scores": _scorecard(trial, frames), "config": _config(trial)}
                 about["load"] = f"open_study({str(frames.study.path)!r}).trial({key!r}).model()"
-                trials.append(about | {"curves": _curves(reports.get(key), trial)})
+                trials.append(about | described(trial, next(audits), scored, reports.get(key)))
                 sources.append((frames, trial))
     sentence = _add_pictures(trials, sources)
     return {
@@ -86,8 +82,8 @@ def incomparable(studies: Sequence[Frames]) -> list[str]:
         if len({str(value) for value in values}) > 1:
             known = [_of_study(frames, name) for frames in studies]
             each = ", ".join(f"{value} in {study}" for value, study in zip(known, _names(studies), strict=True))
-            sentences.append(f"The {words} differs: {each}. Values of one study cannot be compared with another's.")
-    return sentences
+            sentences.append(f"The {words} differs: {each}.")
+    return [*sentences, OWN_AXES] if sentences else []
 
 
 def fragment(told: dict[str, Any]) -> str:
@@ -133,7 +129,7 @@ def _of_study(frames: Frames, name: str) -> str:
 
 def _study(frames: Frames, name: str) -> dict[str, Any]:
     mixed = frames.study.identity.get("search") == "headline"  # its arms are compared, not its families
-    return {"name": name, "entropy": _number(frames.dataset.get("entropy")), "front": not mixed}
+    return {"name": name, "entropy": number(frames.dataset.get("entropy")), "front": not mixed}
 
 
 def _notes(studies: Sequence[Frames], scores: list[str], about_pictures: str) -> list[str]:
@@ -167,14 +163,14 @@ def _setting(row: Setting, trials: pd.DataFrame, columns: list[str]) -> dict[str
     means = {}
     for name in columns:
         estimate = over_seeds(trials[name].tolist() if name in trials else [])
-        means[name] = [_number(value) for value in (estimate.mean, estimate.low, estimate.high)]
+        means[name] = [number(value) for value in (estimate.mean, estimate.low, estimate.high)]
     return {"family": row.family, "label": row.label, "means": means}
 
 
 def _fields(trial: dict[str, Any], row: Setting, names: list[str]) -> dict[str, Any]:
     """What a trial is filtered by; None where its family does not read a field."""
-    own = {name: _plain(row.fields.get(name)) for name in names}
-    return {"family": row.family, **own, "seed": int(trial["seed"]), "verdict": trial.get("verdict", UNKNOWN)}
+    own = {name: plain(row.fields.get(name)) for name in names}
+    return {"family": row.family, **own, "seed": int(trial["seed"]), "verdict": plain(trial.get("verdict")) or UNKNOWN}
 
 
 def _filters(trials: list[dict[str, Any]], names: list[str]) -> list[dict[str, Any]]:
@@ -190,53 +186,6 @@ def _filters(trials: list[dict[str, Any]], names: list[str]) -> list[dict[str, A
             | {"numeric": numeric}
         )
     return filters
-
-
-def _audit(audit: dict[str, Any]) -> list[list[str]]:
-    units = {"resolved": "", "verdict": ""}
-    left_out = ("key", "setting", "seed")
-    return [
-        [name, f"{value}{'' if value == UNKNOWN else units.get(name, ' nats')}"]
-        for name, value in audit.items()
-        if name not in left_out
-    ]
-
-
-def _scorecard(trial: dict[str, Any], frames: Frames) -> list[list[str]]:
-    """Each score with its raw and calibrated value, null, ceiling and the sd of one, as text."""
-    endings = ("", "_calibrated", "_null", "_ceiling", "_sd")
-    return [
-        [name, *(_text(trial.get(f"{name}{ending}")) for ending in endings)]
-        for name in scorecard.scored(frames.finished)
-    ]
-
-
-def _config(trial: dict[str, Any]) -> list[list[str]]:
-    annealed = not pd.isna(trial.get("beta_start"))
-    names = [
-        field.name for field in dataclasses.fields(TrialConfig) if family_reads(trial["family"], field.name, annealed)
-    ]
-    return [[name, written(_plain(trial[name]))] for name in names if _plain(trial.get(name)) is not None]
-
-
-def _curves(reports: pd.DataFrame | None, trial: dict[str, Any]) -> dict[str, Any] | None:
-    """KL along training: of the batch of reports in order, thinned; None where there are no reports."""
-    if reports is None:
-        return None
-    reports = reports.sort_values(by="step")
-    opened = [[opening.latent, round(opening.step)] for opening in openings(reports, trial)]
-    places = np.unique(np.linspace(0, len(reports) - 1, POINTS).round().astype(int))
-    few = reports.iloc[places]
-    latents = {str(j): _numbers(few[f"kl_{j}"]) for j in latents_of(reports.columns)}
-    latents = {j: values for j, values in latents.items() if values[-1] is not None}
-    capacity = _numbers(few["capacity"]) if "capacity" in few else []
-    return {
-        "steps": [int(step) for step in few["step"]],
-        "kl": _numbers(few["kl"]),
-        "capacity": capacity if any(value is not None for value in capacity) else None,
-        "latents": latents,
-        "opened": opened,
-    }
 
 
 def _add_pictures(trials: list[dict[str, Any]], sources: list[tuple[Frames, dict[str, Any]]]) -> str:
@@ -262,24 +211,3 @@ def _arrays(frames: Frames, trial: dict[str, Any]) -> pictures.Sample | str:
     if lacking:
         return f"No pictures: the trial's arrays have no {' and no '.join(lacking)}."
     return arrays, rows_by_kl(trial, arrays, frames.factors)
-
-
-def _plain(value: Any) -> Any:
-    """A config value as JSON takes it: None for NaN, Python's own numbers for numpy's."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: Any) -> float | None:
-    """Five significant digits: none of these numbers is known better."""
-    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
-
-
-def _numbers(values: Iterable[float]) -> list[float | None]:
-    """Two decimals, as curves are drawn."""
-    return [round(value, 2) if math.isfinite(value) else None for value in map(float, values)]
-
-
-def _text(value: Any) -> str:
-    return UNKNOWN if _number(value) is None else f"{value:.3f}"

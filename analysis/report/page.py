@@ -4,7 +4,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from analysis.report.explorer import fragment
 from analysis.report.pictures import webp
 
 STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("trials.js", "controls.js", "layout.js", "plot.js", "table.js", "detail.js", "explorer.js")
+"""Of the interactive part: one module, in this order."""
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Page:
             caption: The line below it.
         """
         with Image.open(path) as picture:
-            source, (width, height) = webp(picture, lossless=True, quality=30, method=3), picture.size
+            source, (width, height) = webp(picture, lossless=True, quality=30, method=2), picture.size
         below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
         alt = html.escape(description, quote=True)
         self.parts.append(f'<figure><img alt="{alt}" width="{width}" height="{height}" src="{source}">{below}</figure>')
@@ -81,24 +83,24 @@ class Page:
 
     def write(self, path: Path, footer: str) -> None:
         """Write the page in one go: a reader never sees half of one."""
-        styles, scripts, data = _static("page.css"), [], ""
+        styles, scripts, data = _static("page.css"), {}, ""
         if self.told is not None:
             from plotly.offline import get_plotlyjs
 
             styles += _static("explorer.css")
-            scripts = [get_plotlyjs(), _static("explorer.js")]
+            scripts = {"text/javascript": get_plotlyjs(), "module": "\n".join(map(_static, SCRIPTS))}
             data = f'<script type="application/json" id="explorer-data">{_json(self.told)}</script>\n'
         aside = path.with_suffix(".aside")
         aside.write_text(
             f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts.values())}">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f'<meta name="color-scheme" content="light dark">\n'
             f"<title>{html.escape(self.title)}</title>\n<style>{styles}</style></head>\n<body>\n"
             f"<h1>{html.escape(self.title)}</h1>\n"
             f'<p class="about">{html.escape(self.about)}</p>\n' + "\n".join(self.parts) +
             f"\n<footer><p>{html.escape(footer)}</p></footer>\n"
-            + data + "".join(f"<script>{script}</script>\n" for script in scripts) +  # text is painted before
+            + data + "".join(f'<script type="{kind}">{script}</script>\n' for kind, script in scripts.items()) +
             "</body></html>\n",
             encoding="utf-8",
         )  # fmt: skip
@@ -114,7 +116,7 @@ def _json(told: dict[str, Any]) -> str:
     return json.dumps(told, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Iterable[str]) -> str:
     """What the browser lets the page do: run our own scripts and show what it holds; nothing is fetched."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
