@@ -15,6 +15,8 @@ from PIL import Image
 from analysis.report.explorer import fragment
 from analysis.report.pictures import webp
 
+CSS_INCH = 96
+"""Pixels of a style sheet in an inch."""
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("trials.js", "controls.js", "layout.js", "plot.js", "table.js", "detail.js", "explorer.js")
 """Of the interactive part: one module, in this order."""
@@ -56,7 +58,9 @@ class Page:
             caption: The line below it.
         """
         with Image.open(path) as picture:
-            source, (width, height) = webp(picture, lossless=True, quality=30, method=2), picture.size
+            source = webp(picture, lossless=True, quality=30, method=2)
+            inch = float(picture.info.get("dpi", (CSS_INCH,))[0])
+            width, height = (round(side / inch * CSS_INCH) for side in picture.size)  # as on paper
         below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
         alt = html.escape(description, quote=True)
         self.parts.append(f'<figure><img alt="{alt}" width="{width}" height="{height}" src="{source}">{below}</figure>')

@@ -138,21 +138,22 @@ const moveRings = () => Plotly.relayout(plot, { shapes: rings() });
 
 function drawPlot() {
   const visible = shown();
-  const lacking = visible.filter((trial) => !complete(trial)).length;
   Plotly.react(plot, traces(visible), layout(), PLOTLY);
-  caption.replaceChildren(
-    legend(),
-    [
-      "Bars: 95 % intervals of the means, from three seeds on.",
-      state.view === "score" && studies.some((study) => study.front) ? "Lines: the front of each family." : "",
-      filtered()
-        ? "Filtered: means stay over all finished seeds, and a front is that of the settings shown alone."
-        : "",
-      lacking ? `${count(lacking)} without a value on both axes are in the table alone.` : "",
-    ]
-      .filter(Boolean)
-      .join(" "),
-  );
+  caption.replaceChildren(legend(), sentences(visible).join(" "));
+}
+
+function sentences(visible) {
+  const lacking = visible.filter((trial) => !complete(trial)).length;
+  const said = [
+    settings.some((setting) => setting.means.recon[1] !== null)
+      ? "Bars are 95 % intervals of the means, from three seeds on."
+      : "Settings of one or two seeds have no interval; a front of so few describes this run alone.",
+  ];
+  if (state.view === "score" && studies.some((study) => study.front))
+    said.push("Lines are the fronts of the families.");
+  if (filtered()) said.push("Means stay over all finished seeds; a front is that of the settings shown alone.");
+  if (lacking) said.push(`${count(lacking)} trials without a value on both axes are in the table alone.`);
+  return said;
 }
 
 function legend() {

@@ -66,6 +66,13 @@ def test_a_picture_is_held_to_the_pixel(tmp_path: Path) -> None:
     assert (image["width"], image["height"]) == ("4", "5")  # so that the text below does not jump
 
 
+def test_a_picture_is_as_large_as_on_paper(tmp_path: Path) -> None:
+    Image.new("RGB", (320, 160)).save(tmp_path / "wide.png", dpi=(160, 160))
+    page = Page("title", "about")
+    page.picture(tmp_path / "wide.png", "two inches by one")
+    assert 'width="192" height="96"' in page.parts[0]
+
+
 def test_nothing_is_left_beside_the_page(tmp_path: Path) -> None:
     written(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dot.png", "index.html"]
