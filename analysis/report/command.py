@@ -18,6 +18,7 @@ from analysis.figures import style
 from analysis.frames import Frames, load
 from analysis.parts import Picture
 from analysis.report import words
+from analysis.report.explorer import payload
 from analysis.report.page import Page
 from analysis.report.sections import Told, sections
 from analysis.tradeoff.settings import table
@@ -65,6 +66,7 @@ def write(told: Told) -> Path:
     page = Page(frames.study.path.name, _about(told))
     page.paragraph(told.answer)
     page.findings(told.sentences)
+    page.explorer(payload([frames]))
     for title, parts in sections(told):
         page.heading(title)
         for part in parts:
