@@ -1,7 +1,8 @@
 """Axes-level figure of the rank agreement of scores; numbers are drawn as given."""
 
+import itertools
+
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from analysis.tradeoff.agreement import Agreement
@@ -18,14 +19,14 @@ def agreement(axes: Axes, found: Agreement) -> Axes:
     values = np.array(
         [[1.0 if i == j else found.pairs[found.names[i], found.names[j]].mean for j in size] for i in size]
     )
-    sns.heatmap(
-        values, ax=axes, vmin=-1, vmax=1, center=0, cmap="BrBG", annot=True, fmt=".2f", square=True, linewidths=1,
-        annot_kws={"fontsize": 8}, mask=~np.tri(len(values), dtype=bool),
-        xticklabels=list(found.names), yticklabels=list(found.names),
-        cbar_kws={"label": "Spearman's correlation over trials", "shrink": 0.7},
-    )  # fmt: skip
+    image = axes.imshow(values, vmin=-1, vmax=1, cmap="BrBG")
+    for i, j in itertools.product(size, size):
+        ink = "white" if abs(values[i, j]) > 0.6 else "black"
+        axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", fontsize=8, color=ink)
+    axes.set_xticks(size, found.names, rotation=35, ha="right")
+    axes.set_yticks(size, found.names)
     axes.tick_params(length=0)
-    axes.set_xticklabels(axes.get_xticklabels(), rotation=35, ha="right")
+    axes.figure.colorbar(image, ax=axes, shrink=0.7, label="Spearman's correlation over trials")
     axes.grid(False)
     axes.set_title("Do the scores rank the trials alike?")
     return axes

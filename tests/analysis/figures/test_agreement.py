@@ -12,5 +12,5 @@ def test_each_pair_is_a_number_once_in_the_order_of_the_scores() -> None:
     frame = pd.DataFrame({"setting": ["s"] * 6, "recon": a, "a": a, "b": -a})
     found = agreement(frame, [Setting("s", "beta", {}, {}, {}, {})], ["a", "b"])
     axes = draw(plt.figure().subplots(), found)
-    assert [text.get_text() for text in axes.texts] == ["1.00", "-1.00", "1.00", "-1.00", "1.00", "1.00"]
+    assert [text.get_text() for text in axes.texts] == [*"1.00 -1.00 -1.00 -1.00 1.00 1.00 -1.00 1.00 1.00".split()]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "-recon"]
