@@ -132,7 +132,7 @@ def test_dominated_settings_count_inside_the_overlap_and_not_beyond_it() -> None
     assert compared(trials(inside)).delta.mean < -1  # a mean of all settings, no front
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(points, points, st.randoms(use_true_random=False))
 def test_laws_of_the_gap(ours, theirs, random) -> None:
     frame = trials({("a", 0): ours, ("b", 0): theirs})

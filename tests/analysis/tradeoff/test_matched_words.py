@@ -94,12 +94,13 @@ def test_the_censored_are_in_the_table_of_matched_disentanglement() -> None:
 
 
 def test_levels_have_an_effect_and_their_own_correction_where_no_seed_is_censored() -> None:
-    frame = study({"capacity": [0.0] * 10, "fixed beta": seeded(0.2, 0.1, 10)})
+    frame = study({"capacity": [0.0] * 14, "fixed beta": seeded(0.1, 0.1, 14)})
     shifts = frame["seed"] * 0.1 * (frame["family"] == "beta")
     frame["recon"] = frame["recon"] + shifts
     rows = reached(summary(frame, "paper")).to_dict("records")
     assert len(rows) == 4
     free = [row for row in rows if row["second censored"] == "0"]
+    assert any(int(row["seeds"].split()[0]) >= 10 for row in rows if row not in free)
     assert free
     assert len(free) < 4
     assert all(row["effect"].endswith(" sd") for row in rows)
