@@ -1,6 +1,7 @@
 """The sections of the report page of one study, in reading order: what is said, drawn and tabled."""
 
 import itertools
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import findings, scorecard, selection
+from analysis.figures import agreement as agreement_figure
 from analysis.figures import fronts as fronts_figure
 from analysis.figures import rates as rates_figure
 from analysis.figures import sheets, tradeoff, training
@@ -16,8 +18,10 @@ from analysis.frames import Frames, records
 from analysis.paper import experiments
 from analysis.parts import Part, Picture
 from analysis.report import words
-from analysis.tradeoff import attainment, fronts, matched, matched_words, rates
+from analysis.tradeoff import agreement, attainment, fronts, matched, matched_words, rates
 from analysis.tradeoff.answer import answer
+from analysis.tradeoff.choice import Preference, choose, sentence
+from analysis.tradeoff.choice import table as choice_table
 from analysis.tradeoff.matched import TARGET
 from analysis.tradeoff.settings import Setting, by_setting, table
 from study.store import StoreError
@@ -76,8 +80,10 @@ def sections(told: Told) -> Iterator[Section]:
             yield "Does raising the capacity pay?", _pays(told)
     yield "Rate and distortion: what the nats buy", _rates(told)
     yield "Settings", iter([table(told.settings), words.IN_BRACKETS])
+    yield "Which setting should I use?", _choice(told)
     if scorecard.scored(told.frames.finished):
         yield "Scores", _scores(told)
+        yield "Would another score say the same?", _agreement(told)
     yield "Does the KL follow, and is it used?", _follows(told)
     yield "The audit: where the nats go", iter([scorecard.audit(told.frames, told.settings), words.AUDIT])
     yield "Choosing without labels", _label_free(told)
@@ -136,6 +142,28 @@ def _pays(told: Told) -> Iterator[Part]:
     if flips := matched_words.flips(under):
         yield flips
         yield matched_words.table(under)
+
+
+def _choice(told: Told) -> Iterator[Part]:
+    finished, rows = told.frames.finished, told.settings
+    means = [row.estimates["recon"].mean for row in rows if row.estimates["recon"].values]
+    half = round(statistics.median(means))
+    choices = [choose(finished, rows, wanted) for wanted in (Preference(), Preference(recon_at_most=half))]
+    if told.protocol == "laptop":
+        yield words.LAPTOP
+    yield from (sentence(one) for one in choices)
+    yield choice_table(choices)
+    yield words.CHOICE
+
+
+def _agreement(told: Told) -> Iterator[Part]:
+    found = agreement.agreement(told.frames.finished, told.settings, scorecard.supervised(told.frames.finished))
+    yield from agreement.sentences(found)
+    if len(found.names) > 1:
+        figure = Figure(figsize=(2.4 + 0.62 * len(found.names), 1.6 + 0.55 * len(found.names)))
+        agreement_figure.agreement(figure.subplots(), found)
+        about = f"n = {found.trials} trials of {found.settings} settings. {words.AGREEMENT}"
+        yield Picture(figure, "agreement", "Rank correlation of the scores over trials", about)
 
 
 def _scores(told: Told) -> Iterator[Part]:

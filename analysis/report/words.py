@@ -15,6 +15,16 @@ VOLUME = (
     "the share that a family's settings dominate, seed by seed. It grows with the number of settings, so families are "
     "compared at equal settings and seeds alone."
 )
+LAPTOP = "A laptop study does not show this: what follows is how a longer study would answer."
+CHOICE = (
+    "Looks: means over the seeds that made the choice, which is why they are too good. Honest: chosen on all seeds but "
+    "one, read on that one, averaged; without an interval, since the choices share seeds. Your own preference: "
+    "notebook 04_choose_a_setting."
+)
+AGREEMENT = (
+    "Spearman's correlation over trials; -recon is reconstruction, turned so that more is better. Under 0 beside a "
+    "score: what reconstructs better scores lower, the trade-off itself."
+)
 COLUMNS = (
     "follows: mean |KL - C| over the ramp, nats. opened: latents in the order in which I_j rose through 0.2 nats, and "
     "C there in nats (for fixed beta: the update). position R^2: of x and y, the lesser, predicted jointly from the "
