@@ -115,7 +115,7 @@ def _front(told: Told) -> Iterator[Part]:
     volumes = attainment.volumes(finished)
     yield attainment.volume_table(volumes)
     yield words.VOLUME
-    yield from (attainment.volume_sentence(attainment.volume_gap(b, a)) for a, b in itertools.combinations(volumes, 2))
+    yield from (attainment.volume_sentence(attainment.volume_gap(a, b)) for a, b in itertools.combinations(volumes, 2))
 
 
 def _rates(told: Told) -> Iterator[Part]:
@@ -141,6 +141,7 @@ def _pays(told: Told) -> Iterator[Part]:
     under = matched.across(told.frames.finished, told.protocol, scorecard.supervised(told.frames.finished))
     if flips := matched_words.flips(under):
         yield flips
+    if any(one.delta.values for one in under[1:]):
         yield matched_words.table(under)
 
 

@@ -92,3 +92,28 @@ def test_a_study_without_finished_trials_says_so(
 def test_a_folder_without_a_study_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([str(tmp_path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_two_studies_are_one_page_side_by_side(
+    fake_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stores = [tmp_path / name for name in ("one", "other")]
+    for store in stores:
+        shutil.copytree(fake_study, store, ignore=shutil.ignore_patterns("report"))
+    empty = write_study(tmp_path / "empty", lambda config: "failed", StudyConfig(seeds=1))
+    assert command.main([*map(str, stores), str(empty), str(stores[0])]) == 0
+    page = (stores[0] / "report" / "beside-other.html").read_text()
+    assert "<h2>one</h2>" in page
+    assert "<h2>other</h2>" in page
+    assert page.count("10 finished trials, 6 settings, 2 seeds") == 2
+    assert not (stores[1] / "report").exists()
+    output = capsys.readouterr().out
+    assert f"{empty}: no trial has finished yet" in output
+    assert f"report: {stores[0]}/report/beside-other.html" in output
+
+
+def test_trials_are_asked_of_one_study(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        command.main(["a", "b", "--trials", "3f2a"])
+    assert refused.value.code == 2
+    assert "--trials takes one study, not 2" in capsys.readouterr().err
