@@ -70,8 +70,8 @@ def table(comparisons: list[Comparison]) -> pd.DataFrame:
 
     Returns:
         `arms`, `score`, `settings` of each, `seeds` with a gap of all, `shared recon` (nats, of all these seeds),
-        `paired` and `unpaired` (mean gap in the score with its interval), `effect` (mean gap in sd over seeds), `p`, `p (Holm)`,
-        `verdict`, and why seeds have no gap.
+        `paired` and `unpaired` (mean gap in the score with its interval), `effect` (mean gap in sd over seeds), `p`,
+        `p (Holm)`, `verdict`, and why seeds have no gap.
     """
     return pd.DataFrame(
         {
