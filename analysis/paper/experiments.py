@@ -1,47 +1,19 @@
 """What the report and the notebook say of a search that is an experiment of the paper: sentences, figures, tables."""
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import matched as matched_figure
 from analysis.figures import sheets
 from analysis.frames import Frames, load, records, varied_fields
 from analysis.paper import blobs, generator
+from analysis.parts import Part, Picture, lay_out
 from analysis.tradeoff import arms, matched, matched_words
 from study.store import StoreError
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of an experiment.
-
-    Attributes:
-        figure: Drawn.
-        name: Of its files.
-        description: What it shows, for those who do not see it.
-        caption: The line below it.
-    """
-
-    figure: Figure
-    name: str
-    description: str
-    caption: str = ""
-
-    def _repr_png_(self) -> bytes:
-        """As a notebook displays it."""
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png")
-        return buffer.getvalue()
-
-
-Part = Picture | pd.DataFrame | str
-"""Of a section, in reading order; a frame's cells are text."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +90,7 @@ def show(store: Path | str, display: Callable[[Any], object]) -> None:
         print(f"{store} holds no finished trial of an experiment of the paper")
         return
     print(*sentences(frames), sep="\n\n")
-    for part in parts(frames):
-        if isinstance(part, str):
-            print(part)
-        else:
-            display(part)
+    lay_out(parts(frames), display)
 
 
 def _blobs(frames: Frames) -> Iterator[Part]:

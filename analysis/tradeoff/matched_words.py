@@ -72,7 +72,7 @@ def _sentence(one: Comparison) -> str:
         words = [f"{opening}: {one.delta:+.3f} in {one.score} ({paired}{apart}{effect})."]
     else:
         words = [f"{opening}: no seed has a gap in {one.score}."]
-    words.append(_verdict(one))
+    words.append(verdict(one))
     if lost := _lost(one.gaps):
         words.append(f"Without a gap: {lost}.")
     if one.crossed:
@@ -80,7 +80,8 @@ def _sentence(one: Comparison) -> str:
     return " ".join(words)
 
 
-def _verdict(one: Comparison) -> str:
+def verdict(one: Comparison) -> str:
+    """The verdict in a sentence, with what it rests on."""
     better = f"{one.a if one.verdict == 'confirmed' else one.b} disentangles better"
     said = {
         "not tested": "Not tested: a laptop run shows no matched gaps",

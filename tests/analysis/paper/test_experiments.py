@@ -6,6 +6,7 @@ import pytest
 
 from analysis.frames import load
 from analysis.paper import experiments
+from analysis.parts import Picture
 from analysis.report import command
 from study.config import StudyConfig
 from study.searches import SEARCHES
@@ -68,7 +69,7 @@ def test_other_searches_are_no_experiments(fake_study: Path) -> None:
 def test_nobody_picks_the_prettiest_seed(tmp_path: Path) -> None:
     frames = load(write_study(tmp_path / "blobs-laptop", lambda config: "finished", StudyConfig("blobs", seeds=2)))
     parts = list(experiments.EXPERIMENTS["blobs"].parts(frames))
-    shown = [part.name.removeprefix("sheet-") for part in parts if isinstance(part, experiments.Picture)][1:]
+    shown = [part.name.removeprefix("sheet-") for part in parts if isinstance(part, Picture)][1:]
     trials = [frames.trial(key) for key in shown]
     assert [(trial["beta"], trial["seed"]) for trial in trials] == [(1, 0), (150, 0)]
 
