@@ -182,8 +182,7 @@ def _unusable(values: NDArray[np.float64]) -> str:
 
 def _over(places: list[NDArray[np.intp]], table: NDArray[np.float64], statistic: Statistic) -> Estimate:
     """A statistic of the trials that have all columns, settings resampled."""
-    known = ~np.isnan(table).any(axis=1)
-    clusters = [table[chosen[known[chosen]]] for chosen in places]
+    clusters = [rows[np.isfinite(rows.sum(axis=1))] for rows in (table[chosen] for chosen in places)]
     return clustered([rows for rows in clusters if len(rows)], statistic)
 
 
@@ -210,8 +209,8 @@ def _extremes(found: Agreement, scores: list[str]) -> str:
     recon = [value.mean for pair, value in known.items() if RECON in pair]
     if recon:
         words += (
-            f" Their correlation with good reconstruction goes from {min(recon):.2f} to {max(recon):.2f} (under 0: what "
-            "reconstructs well disentangles badly)."
+            f" Their correlation with good reconstruction goes from {min(recon):.2f} to {max(recon):.2f} (under 0: "
+            "what reconstructs well disentangles badly)."
         )
     return words
 

@@ -4,6 +4,7 @@ The best of many settings owes its place partly to luck: its own mean is too goo
 time is left out, a setting chosen on the rest, and looked at on the seed that had no part in choosing it.
 """
 
+import dataclasses
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -136,27 +137,26 @@ def choose(
     if reason := repeated(finished, rows):
         return Choice(preference, score, reason=reason)
     scores, recons = (by_cell(finished, rows, column) for column in (score, "recon"))
-    whole = np.isfinite(scores.to_numpy() + recons.to_numpy()).all(axis=1)
-    complete, seeds = [row for row, has in zip(rows, whole, strict=True) if has], len(scores.columns)
-    lacks = tuple(lacking(scores.where(recons.notna()), rows))
-    if not seeds or not complete:
-        return Choice(preference, score, seeds=seeds, left_out=lacks, reason=_empty(finished, score, seeds))
-    table = np.stack([scores.to_numpy()[whole], recons.to_numpy()[whole]])
+    gaps, seeds = (scores + recons).isna(), len(scores.columns)
+    complete = [row for row in rows if not gaps.loc[row.id].any()]
+    lacks = tuple(lacking(scores + recons, rows))
+    choice = Choice(preference, score, settings=len(complete), seeds=seeds, left_out=lacks)
+    if not complete or not seeds:
+        return dataclasses.replace(choice, settings=0, reason=_empty(finished, score, seeds))
+    table = np.stack([cells.loc[[row.id for row in complete]].to_numpy() for cells in (scores, recons)])
     means = table.mean(axis=2)
     if (place := preference.best(*means)) is None:
-        reason = _out_of_reach(preference, means)
-        return Choice(preference, score, None, NOTHING, NOTHING, (), 0, len(complete), seeds, lacks, reason)
-    honest, chosen = _left_out(table, preference)
-    counts = Counter(complete[other].label for other in chosen if other is not None).most_common()
-    reason = ""
+        return dataclasses.replace(choice, reason=_out_of_reach(preference, means))
+    choice = dataclasses.replace(choice, chosen=complete[place], naive=Outcome(*means[:, place].tolist()))
     if seeds < 2:
-        reason = "one seed, and none to look at the choice with"
-    elif not counts:
-        reason = "without any one of the seeds no setting is within the limit"
-    return Choice(
-        preference, score, complete[place], _at(means, place), honest, tuple(counts), chosen.count(None),
-        len(complete), seeds, lacks, reason,
-    )  # fmt: skip
+        return dataclasses.replace(choice, reason="one seed, and none to look at the choice with")
+    places = [preference.best(*np.delete(table, seed, axis=2).mean(axis=2)) for seed in range(seeds)]
+    seen = [table[:, other, seed] for seed, other in enumerate(places) if other is not None]
+    if not seen:
+        return dataclasses.replace(choice, reason="without any one of the seeds no setting is within the limit")
+    times = Counter(complete[other].label for other in places if other is not None).most_common()
+    honest = Outcome(*np.mean(seen, axis=0).tolist())
+    return dataclasses.replace(choice, honest=honest, times=tuple(times), refused=places.count(None))
 
 
 def table(found: list[Choice]) -> pd.DataFrame:
@@ -183,20 +183,6 @@ def table(found: list[Choice]) -> pd.DataFrame:
 def sentences(found: list[Choice]) -> list[str]:
     """What each preference chooses, what that is worth, and what cannot be said of it."""
     return [" ".join(filter(None, (_chosen(one), _worth(one), _stability(one), _missing(one)))) for one in found]
-
-
-def _left_out(table: NDArray[np.float64], preference: Preference) -> tuple[Outcome, list[int | None]]:
-    """Mean of score and recon on the left-out seeds, and the place chosen without each; (2, settings, seeds)."""
-    seeds = table.shape[2]
-    if seeds < 2:
-        return NOTHING, []
-    chosen = [preference.best(*np.delete(table, seed, axis=2).mean(axis=2)) for seed in range(seeds)]
-    seen = [table[:, place, seed] for seed, place in enumerate(chosen) if place is not None]
-    return Outcome(*np.mean(seen, axis=0).tolist()) if seen else NOTHING, chosen
-
-
-def _at(means: NDArray[np.float64], place: int) -> Outcome:
-    return Outcome(*means[:, place].tolist())
 
 
 def _empty(finished: pd.DataFrame, score: str, seeds: int) -> str:
