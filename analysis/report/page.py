@@ -44,6 +44,10 @@ class Page:
         """Plain text."""
         self.parts.append(f"<p>{html.escape(text)}</p>")
 
+    def answer(self, text: str) -> None:
+        """What the page says first."""
+        self.parts.append(f'<p class="answer">{html.escape(text)}</p>')
+
     def findings(self, sentences: Sequence[str]) -> None:
         """A list of sentences."""
         items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences)
