@@ -42,11 +42,12 @@ def main(words: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             store = invent(Path(folder) / "grid", trials)
             path = (arguments.keep or Path(folder)) / f"{trials}-trials.html"
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.process_time()
             write(store, path)
-            seconds = time.perf_counter() - began
+            seconds, busy = time.perf_counter() - began, time.process_time() - worked
             size, painted = path.stat().st_size / 1e6, first_paint(path)
-        print(f"{trials:,} trials: {size:.1f} MB, written in {seconds:.1f} s, text after {painted:.2f} s", flush=True)
+        took = f"written in {seconds:.1f} s ({busy:.1f} s of CPU)"
+        print(f"{trials:,} trials: {size:.1f} MB, {took}, text after {painted:.2f} s", flush=True)
     return 0
 
 

@@ -36,7 +36,9 @@ function showDetail(trial) {
       : [element("p", {}, "No reports are stored of this trial.")]),
     element("h4", {}, "Audit"),
     entries(trial.audit),
-    ...(trial.scores.length ? [element("h4", {}, "Scores"), scoreTable(trial.scores)] : []),
+    ...(trial.scores.length
+      ? [element("h4", {}, "Scores"), element("div", { class: "table" }, scoreTable(trial.scores))]
+      : []),
     element("details", {}, element("summary", {}, "Configuration"), entries(trial.config)),
     element("h4", {}, "In Python"),
     element(

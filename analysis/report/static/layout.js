@@ -35,7 +35,7 @@ function layout() {
   const beside = !narrow.matches;
   const number = studies.length;
   const titles = {
-    recon: number > 1 ? data.recon : `${data.recon}; less is better`,
+    recon: number > 1 || !beside ? data.recon : `${data.recon}; less is better`,
     kl: "rate: KL, held-out (nats per image)",
     ...Object.fromEntries(scores.map((score) => [score.name, score.title])),
   };

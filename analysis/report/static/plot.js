@@ -1,8 +1,10 @@
 // Trials as points, their settings as large ones, and the fronts of families.
 
+const CROWD = 300; // trials from which on each is fainter
+
 function traces(visible) {
   const [x, y] = axes();
-  const made = [];
+  const [made, fronts] = [[], []];
   for (const [study, { front }] of studies.entries()) {
     for (const one of data.families) {
       const mine = visible.filter((trial) => trial.study === study && settings[trial.setting].family === one.name);
@@ -17,7 +19,7 @@ function traces(visible) {
         hoverinfo: "skip",
         cliponaxis: false,
       };
-      if (front && state.view === "score") made.push(frontTrace(base, one, nondominated(means, y), y));
+      if (front && state.view === "score") fronts.push(frontTrace(base, one, nondominated(means, y), y));
       const drawn = mine.filter(complete);
       made.push(
         linksTrace(base, one, drawn, x, y),
@@ -26,7 +28,7 @@ function traces(visible) {
       );
     }
   }
-  return made;
+  return [...made, ...fronts];
 }
 
 function frontTrace(base, one, best, y) {
@@ -124,7 +126,7 @@ function trialsTrace(base, one, drawn, x, y) {
       symbol: drawn.map((trial) => (informative(trial) ? one.marker : "x-thin")),
       size: 7,
       color: one.colour,
-      opacity: 0.75,
+      opacity: trials.length > CROWD ? 0.35 : 0.75,
       line: {
         color: drawn.map((trial) => (informative(trial) ? colour("--page") : one.colour)),
         width: drawn.map((trial) => (informative(trial) ? 0.7 : 2)),

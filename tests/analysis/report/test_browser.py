@@ -77,12 +77,12 @@ def test_a_row_selects_its_point(tab: Tab, told: dict[str, Any]) -> None:
 
 def test_the_keyboard_walks_the_plot_by_reconstruction(tab: Tab, told: dict[str, Any]) -> None:
     order = by_recon(told)
-    for key in ("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "Enter"):
+    for key in ("Home", *["ArrowRight"] * 5, "ArrowLeft", "Enter"):
         tab.keyboard.press(key)
-    assert_shown(tab, order[1])
-    expect(tab.locator(".status")).to_contain_text(f"recon {order[1]['values']['recon']:.1f}")
+    assert_shown(tab, order[4])  # of the other family
+    expect(tab.locator(".status")).to_contain_text(f"recon {order[4]['values']['recon']:.1f}")
     tab.keyboard.press("ArrowRight")
-    assert_shown(tab, order[1])  # until Enter
+    assert_shown(tab, order[4])  # until Enter
     assert len(rings(tab)) == 2
     tab.keyboard.press("Escape")
     assert rings(tab) == []
@@ -171,7 +171,7 @@ def test_names_are_text_whatever_they_say(browser: Browser, told: dict[str, Any]
     with visited(browser, path, viewport={"width": 1400, "height": 2000}) as tab:  # names are long
         tab.mouse.click(*pixel(tab, hostile["trials"][0]))
         tab.mouse.move(*pixel(tab, hostile["trials"][1]))
-        expect(tab.locator(".plot .hoverlayer")).to_contain_text("</script>")
+        expect(tab.locator(".plot .hoverlayer")).to_contain_text("<b>b</b>")
         expect(tab.locator(".detail h3")).to_contain_text(HOSTILE)
         expect(tab.locator(".detail details")).to_contain_text(HOSTILE)
         assert tab.evaluate("typeof harmed") == "undefined"
