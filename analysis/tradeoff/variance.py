@@ -103,4 +103,4 @@ def noncentrality(value: NDArray[np.float64], freedom: float, share: NDArray[np.
     small = value < LARGE
     solved = np.maximum(0, (np.sqrt(value) - scipy.special.ndtri(share)) ** 2 - (freedom - 1))
     solved[small] = scipy.special.chndtrinc(np.maximum(value[small], 1e-9), freedom, share[small])
-    return solved
+    return np.where(solved < 1e-9, 0, solved)  # it says nothing by numbers like 1e-315
