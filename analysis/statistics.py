@@ -1,23 +1,30 @@
 """Intervals and tests over seeds. Resampled are seeds alone: the probe and the settings are taken as given.
 
-Under ten seeds a percentile bootstrap covers far less than it claims, so the rule goes by the number of seeds
+Under ten seeds a percentile bootstrap covers far less than it claims, so the rule goes by the number of seeds. For
+normal data the t interval of three to nine seeds covers 95 %, BCa 90 % of ten and 93 % of twenty
 (../docs/metrics.md names the scores; the coverage of each rule is a test).
 """
 
+import bisect
 import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
+
+from trainables.checks import InputError
 
 CONFIDENCE = 0.95
 T_SEEDS, BOOTSTRAP_SEEDS = 3, 10
 """Least number of seeds for a t interval, and for a BCa bootstrap."""
 CLAIM_SEEDS = 10
 """Least number of seeds for a claim: a rank test of five cannot reject at all."""
+PLAN_SEEDS, IQM_SEEDS = 5, 8
+"""Least number of seeds for saying how many it takes, and for an interquartile mean."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class Estimate:
     """A mean over seeds with what its number of seeds allows to say.
 
     Attributes:
-        values: The seeds' values, without missing ones; of `clustered` the statistic alone.
+        values: The seeds' values, without missing ones; of a statistic that is no mean over seeds, itself alone.
         mean: Their mean; NaN without any.
         low: Lower end of the 95 % interval; None under three seeds.
         high: Its upper end.
@@ -70,10 +77,66 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     if len(kept) < BOOTSTRAP_SEEDS:
         low, high = scipy.stats.t.interval(CONFIDENCE, len(kept) - 1, loc=mean, scale=scipy.stats.sem(sample))
         return Estimate(kept, mean, float(low), float(high))
-    interval = scipy.stats.bootstrap(
-        (sample,), np.mean, confidence_level=CONFIDENCE, method="BCa", rng=np.random.default_rng(0)
-    ).confidence_interval
-    return Estimate(kept, mean, float(interval.low), float(interval.high))
+    return Estimate(kept, mean, *_bca(sample, np.mean, vectorized=True))
+
+
+def iqm(values: Sequence[float]) -> Estimate | None:
+    """The interquartile mean of one setting's replicates: the mean without a quarter of them at either end.
+
+    One collapsed seed cannot move it. A quarter is rounded down to whole seeds: of 8 and of 9 two at either end go.
+
+    Args:
+        values: One value a seed; NaN is left out.
+
+    Returns:
+        None under eight seeds, of which too few would remain. From ten on with a BCa interval over seeds; without one
+        where the middle seeds are equal.
+
+    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice".
+    """
+    sample = np.asarray(values, dtype=float)
+    sample = sample[~np.isnan(sample)]
+    if len(sample) < IQM_SEEDS:
+        return None
+    kept, middle = tuple(sample.tolist()), float(scipy.stats.trim_mean(sample, 0.25))
+    if len(kept) < BOOTSTRAP_SEEDS or not np.isfinite(sample).all():
+        return Estimate(kept, middle)
+    bounds = _bca(sample, lambda drawn, axis: scipy.stats.trim_mean(drawn, 0.25, axis=axis), vectorized=True)
+    return Estimate(kept, middle, *bounds)
+
+
+def seeds_needed(values: Sequence[float], half_width: float) -> int | None:
+    """The least number of seeds at which the t interval would reach no further than `half_width` to either side.
+
+    A plan, not a promise: it takes the sample's standard deviation for the true one, which five seeds know to within a
+    factor of .6 to 2.9 (95 %, over seeds), and so the number to within the squares of these. Of five seeds 43 % of
+    plans are enough.
+
+    Args:
+        values: One value a seed; NaN is left out.
+        half_width: In the unit of the values.
+
+    Returns:
+        None under five seeds and where a value is infinite; never less than the three of which there is an interval.
+
+    Raises:
+        InputError: A half width that no number of seeds reaches.
+    """
+    if not (math.isfinite(half_width) and half_width > 0):
+        raise InputError(f"half_width={half_width} is no width above 0; give one in the unit of the values")
+    sample = np.asarray(values, dtype=float)
+    sample = sample[~np.isnan(sample)]
+    if len(sample) < PLAN_SEEDS or not np.isfinite(sample).all():
+        return None
+    sd = float(sample.std(ddof=1))
+
+    def reaches(seeds: int) -> bool:
+        return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) * sd / math.sqrt(seeds) <= half_width
+
+    enough = T_SEEDS
+    while not reaches(enough):
+        enough *= 2
+    return bisect.bisect_left(range(enough), True, lo=T_SEEDS, key=reaches)
 
 
 def clustered(clusters: Sequence[NDArray[np.float64]], statistic: Callable[[NDArray[np.float64]], float]) -> Estimate:
@@ -95,14 +158,7 @@ def clustered(clusters: Sequence[NDArray[np.float64]], statistic: Callable[[NDAr
         return Estimate((), float("nan"))
     if len(clusters) < BOOTSTRAP_SEEDS:
         return Estimate((value,), value)
-    places, rng = (np.arange(len(clusters)),), np.random.default_rng(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # equal resamples: the bounds are NaN, and looked at below
-        drawn = scipy.stats.bootstrap(places, of, vectorized=False, n_resamples=999, method="BCa", rng=rng)
-    low, high = (float(bound) for bound in drawn.confidence_interval)
-    if np.isnan([low, high]).any():  # every resample says the same, as where all is ranked alike
-        return Estimate((value,), value)
-    return Estimate((value,), value, low, high)
+    return Estimate((value,), value, *_bca(np.arange(len(clusters)), of, vectorized=False, n_resamples=999))
 
 
 def unpaired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
@@ -159,3 +215,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * np.asarray(p_values, dtype=float)[order]))
     return adjusted.tolist()
+
+
+def _bca(
+    sample: NDArray[Any], statistic: Callable[..., Any], **options: Any
+) -> tuple[float, float] | tuple[None, None]:
+    """Bounds of the BCa bootstrap; none where the resamples say the same, as where all is ranked alike."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # equal resamples: the bounds are NaN, and looked at below
+        drawn = scipy.stats.bootstrap(
+            (sample,), statistic, confidence_level=CONFIDENCE, method="BCa", rng=np.random.default_rng(0), **options
+        )
+    low, high = (float(bound) for bound in drawn.confidence_interval)
+    return (None, None) if math.isnan(low) or math.isnan(high) else (low, high)

@@ -148,6 +148,7 @@ def _saved(picture: Picture, frames: Frames) -> Path:
     """The figure as PNG and PDF in the store's `report/`, its source in the files' metadata; the PNG's path."""
     path = frames.study.path / "report" / f"{picture.name}.png"
     picture.figure.savefig(path, metadata={"Description": _source(frames)})
+    picture.figure.set_layout_engine("none")  # it lies where it lies: to lay it out takes as long as to draw it
     picture.figure.savefig(path.with_suffix(".pdf"), metadata={"Subject": _source(frames)})
     plt.close(picture.figure)
     return path

@@ -13,12 +13,13 @@ from analysis import findings, scorecard, selection
 from analysis.figures import agreement as agreement_figure
 from analysis.figures import fronts as fronts_figure
 from analysis.figures import rates as rates_figure
+from analysis.figures import shares as shares_figure
 from analysis.figures import sheets, tradeoff, training
 from analysis.frames import Frames, records
 from analysis.paper import experiments
 from analysis.parts import Part, Picture
 from analysis.report import words
-from analysis.tradeoff import agreement, attainment, fronts, matched, matched_words, rates
+from analysis.tradeoff import agreement, attainment, fronts, importance, matched, matched_words, rates, shares, spread
 from analysis.tradeoff.answer import answer
 from analysis.tradeoff.choice import Preference, choose, sentence
 from analysis.tradeoff.choice import table as choice_table
@@ -79,7 +80,8 @@ def sections(told: Told) -> Iterator[Section]:
         if not matched_words.lacking(told.frames.finished):
             yield "Does raising the capacity pay?", _pays(told)
     yield "Rate and distortion: what the nats buy", _rates(told)
-    yield "Settings", iter([table(told.settings), words.IN_BRACKETS])
+    yield "Settings", _settings(told)
+    yield "What matters?", _matters(told)
     yield "Which setting should I use?", _choice(told)
     if scorecard.scored(told.frames.finished):
         yield "Scores", _scores(told)
@@ -115,7 +117,7 @@ def _front(told: Told) -> Iterator[Part]:
     volumes = attainment.volumes(finished)
     yield attainment.volume_table(volumes)
     yield words.VOLUME
-    yield from (attainment.volume_sentence(attainment.volume_gap(b, a)) for a, b in itertools.combinations(volumes, 2))
+    yield from (attainment.volume_sentence(attainment.volume_gap(a, b)) for a, b in itertools.combinations(volumes, 2))
 
 
 def _rates(told: Told) -> Iterator[Part]:
@@ -141,7 +143,35 @@ def _pays(told: Told) -> Iterator[Part]:
     under = matched.across(told.frames.finished, told.protocol, scorecard.supervised(told.frames.finished))
     if flips := matched_words.flips(under):
         yield flips
+    if any(one.delta.values for one in under[1:]):
         yield matched_words.table(under)
+
+
+def _settings(told: Told) -> Iterator[Part]:
+    yield table(told.settings)
+    yield words.IN_BRACKETS
+    spreads = spread.spreads(told.frames.finished, told.settings, TARGET, words.HALF_WIDTH)
+    if any(one.sd is not None for one in spreads):
+        yield from spread.sentences(spreads, TARGET, words.HALF_WIDTH)
+        yield spread.table(spreads, words.HALF_WIDTH)
+
+
+def _matters(told: Told) -> Iterator[Part]:
+    identity = told.frames.study.identity
+    if told.protocol == "laptop":
+        yield words.LAPTOP
+    for target in (TARGET, "recon"):
+        if identity.get("search") == "tradeoff":
+            found = importance.by_family(told.frames.finished, told.settings, target, identity, target == "recon")
+            yield from importance.sentences(found)
+            yield importance.table(found)
+            continue
+        apart = shares.by_family(told.frames.finished, told.settings, target, str(identity.get("search")))
+        yield from shares.sentences(apart)
+        if sources := [source for one in apart for source in one.by_source]:
+            figure = Figure(figsize=(7.4, 1.8 + 0.34 * len(set(sources))))
+            shares_figure.shares(figure.subplots(), apart)
+            yield Picture(figure, f"shares_{target}", f"What the variance of {target} is due to", words.SHARES)
 
 
 def _choice(told: Told) -> Iterator[Part]:

@@ -15,6 +15,12 @@ VOLUME = (
     "the share that a family's settings dominate, seed by seed. It grows with the number of settings, so families are "
     "compared at equal settings and seeds alone."
 )
+HALF_WIDTH = 0.05
+"""Of the score, to which a study might want to know a setting's mean."""
+SHARES = (
+    "Variance components of a complete grid, settings x seeds, by expected mean squares; they sum to 1, and one may "
+    "come out under 0. The shares are of this grid: a wider range of a field would make its share greater."
+)
 LAPTOP = "A laptop study does not show this: what follows is how a longer study would answer."
 CHOICE = (
     "Looks: means over the seeds that made the choice, which is why they are too good. Honest: chosen on all seeds but "

@@ -69,13 +69,14 @@ def table(comparisons: list[Comparison]) -> pd.DataFrame:
     """Matched reconstruction as text, one row a comparison.
 
     Returns:
-        `arms`, `settings` of each, `seeds` with a gap of all, `shared recon` (nats, of all these seeds), `paired` and
-        `unpaired` (mean gap in the score with its interval), `effect` (mean gap in sd over seeds), `p`, `p (Holm)`,
-        `verdict`, and why seeds have no gap.
+        `arms`, `score`, `settings` of each, `seeds` with a gap of all, `shared recon` (nats, of all these seeds),
+        `paired` and `unpaired` (mean gap in the score with its interval), `effect` (mean gap in sd over seeds), `p`,
+        `p (Holm)`, `verdict`, and why seeds have no gap.
     """
     return pd.DataFrame(
         {
             "arms": _title(one),
+            "score": one.score,
             "settings": "{} / {}".format(*one.settings),
             "seeds": f"{len(one.delta.values)} of {len(one.gaps)}",
             "shared recon": "{:.1f} to {:.1f}".format(*one.common) if one.unpaired.values else "-",
@@ -129,7 +130,7 @@ def _sentence(one: Comparison) -> str:
     if without := lost(one.gaps):
         words.append(f"Without a gap: {without}.")
     if one.crossed:
-        words.append(f"The arms are no one-parameter families: {', '.join(one.crossed)} vary too.")
+        words.append(no_families(one.crossed))
     return " ".join(words)
 
 
@@ -173,6 +174,12 @@ def _title(one: Comparison) -> str:
 def _under(one: Comparison) -> str:
     """`mig_calibrated (+0.150 [+0.100, +0.200], inconclusive)`."""
     return f"{one.score} ({one.delta:+.3f}, {one.verdict})"
+
+
+def no_families(crossed: tuple[str, ...]) -> str:
+    """What forbids a claim where arms differ in more than the field that orders them."""
+    verb = "varies" if len(crossed) == 1 else "vary"
+    return f"The arms are no one-parameter families: {', '.join(crossed)} {verb} too."
 
 
 def effect(value: float | None) -> str:

@@ -15,7 +15,7 @@ from analysis.tradeoff import arms
 from analysis.tradeoff.arms import Curve
 from analysis.tradeoff.gaps import POINTS, Along, Matched, match
 from analysis.tradeoff.matched import COMPARISONS
-from analysis.tradeoff.matched_words import effect, lost
+from analysis.tradeoff.matched_words import effect, lost, no_families
 
 MIDDLE = "info_mid"
 LEAST = 1.0
@@ -156,7 +156,7 @@ def _sentence(one: Matched, protocol: str) -> str:
     if without := lost(one.gaps):
         words.append(f"Without a gap: {without}.")
     if one.crossed:
-        words.append(f"The arms are no one-parameter families: {', '.join(one.crossed)} vary too.")
+        words.append(no_families(one.crossed))
     return " ".join(words)
 
 

@@ -3,8 +3,11 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 
-from analysis.statistics import clustered, holm, over_seeds, paired_p, unpaired
+from analysis.statistics import clustered, holm, iqm, over_seeds, paired_p, seeds_needed, unpaired
+from trainables.checks import InputError
 
 
 def test_one_seed_is_a_point_and_two_are_two_points() -> None:
@@ -101,3 +104,89 @@ def test_the_paired_p_value_is_that_of_the_t_test_from_ten_seeds_on() -> None:
 ])  # fmt: skip
 def test_holm_by_hand(given: list[float], adjusted: list[float]) -> None:
     assert holm(given) == pytest.approx(adjusted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "covers", "draws"), [
+    (3, 0.95, 2000), (5, 0.95, 2000), (9, 0.95, 2000),  # the t interval is exact for normal data
+    (10, 0.90, 1000), (20, 0.93, 400),  # BCa is not
+])  # fmt: skip
+def test_each_rule_covers_what_the_docs_say(seeds: int, covers: float, draws: int) -> None:
+    rng = np.random.default_rng(1)
+    estimates = [over_seeds(rng.normal(size=seeds).tolist()) for _ in range(draws)]
+    covered = [e.low is not None and e.high is not None and e.low < 0 < e.high for e in estimates]
+    assert np.mean(covered) == pytest.approx(covers, abs=3.5 * math.sqrt(covers * (1 - covers) / draws))
+
+
+@pytest.mark.parametrize(("seeds", "covers"), [(2, 0.50), (3, 0.75), (5, 0.83), (10, 0.90)])
+def test_the_percentile_bootstrap_is_why_there_is_a_rule(seeds: int, covers: float) -> None:
+    rng, draws = np.random.default_rng(0), 1000
+    samples = rng.normal(size=(draws, seeds))
+    means = samples[np.arange(draws)[:, None, None], rng.integers(0, seeds, (draws, 499, seeds))].mean(axis=-1)
+    low, high = np.percentile(means, [2.5, 97.5], axis=1)
+    covered = ((low <= 0) & (high >= 0)).mean()
+    assert covered == pytest.approx(covers, abs=0.01 + 3 * math.sqrt(covers * (1 - covers) / draws))
+
+
+def test_the_interquartile_mean_by_hand() -> None:
+    assert iqm([1.0] * 7) is None
+    eight = iqm([8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1e9, math.nan])  # two at either end go: 3, 4, 5, 6 stay
+    assert eight is not None
+    assert (eight.mean, eight.low, len(eight.values)) == (4.5, None, 8)
+    nine = iqm([float(value) for value in (0, 0, 0, 1, 2, 3, 9, 9, 9)])
+    assert nine is not None
+    assert (nine.mean, nine.low) == (3.0, None)  # 0, 1, 2, 3 and 9: a quarter of nine is two
+
+
+def test_the_interquartile_mean_has_an_interval_from_ten_seeds_on_where_the_middle_varies() -> None:
+    values = np.random.default_rng(0).normal(size=12)
+    found = iqm(values.tolist())
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.mean == pytest.approx(float(np.sort(values)[3:9].mean()))
+    assert found.low < found.mean < found.high
+    for flat in ([0.0] * 10 + [5.0, 9.0], [math.inf, *values.tolist()]):
+        assert (found := iqm(flat)) is not None
+        assert (found.low, found.high) == (None, None)
+
+
+@pytest.mark.slow
+def test_the_interval_of_the_interquartile_mean_covers_nine_tenths_of_ten_seeds() -> None:
+    rng, covered, draws = np.random.default_rng(0), 0, 600
+    for _ in range(draws):
+        found = iqm(rng.normal(size=10).tolist())
+        assert found is not None
+        covered += found.low is not None and found.high is not None and found.low < 0 < found.high
+    assert covered / draws == pytest.approx(0.93, abs=0.035)  # 600 draws: standard error .01
+
+
+@given(st.lists(st.floats(-10, 10), min_size=5, max_size=9), st.floats(0.2, 30))
+def test_seeds_needed_is_the_least_number_that_reaches_the_width(values: list[float], half_width: float) -> None:
+    def half(seeds: int) -> float:
+        return float(scipy.stats.t.ppf(0.975, seeds - 1)) * float(np.std(values, ddof=1)) / math.sqrt(seeds)
+
+    found = seeds_needed(values, half_width)
+    assert found is not None
+    assert half(found) <= half_width * (1 + 1e-9)
+    assert found == 3 or half(found - 1) > half_width * (1 - 1e-9)
+
+
+def test_seeds_needed_takes_five_and_a_width() -> None:
+    assert seeds_needed([1.0, 2.0, 3.0, 4.0], 1.0) is None
+    assert seeds_needed([1.0, 2.0, 3.0, 4.0, math.nan], 1.0) is None
+    assert seeds_needed([1.0, 2.0, 3.0, 4.0, math.inf], 1.0) is None
+    assert seeds_needed([2.0] * 5, 1.0) == 3
+    assert seeds_needed([0.0, 1.0] * 4, 1e-4) == pytest.approx((1.96 * math.sqrt(2 / 7) / 1e-4) ** 2, rel=1e-3)
+    for width in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(InputError, match=f"half_width={width} is no width above 0; give one"):
+            seeds_needed([1.0] * 5, width)
+
+
+def test_five_seeds_plan_too_few_more_often_than_enough() -> None:
+    rng, draws = np.random.default_rng(0), 300
+    unit = (np.array([-1.0, -1, 0, 1, 1])).tolist()  # standard deviation 1
+    truly = seeds_needed(unit, 0.5)
+    assert truly == 18
+    planned = [seeds_needed(rng.normal(size=5).tolist(), 0.5) or 0 for _ in range(draws)]
+    assert np.mean([plan >= truly for plan in planned]) == pytest.approx(0.43, abs=0.09)  # standard error .03

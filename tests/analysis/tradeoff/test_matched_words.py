@@ -34,7 +34,7 @@ def test_a_sentence_has_the_numbers_the_seeds_and_the_verdict() -> None:
     (0.2, {"adjusted": 0.06, "primary": False},
      "Inconclusive: p is over 0.05 after Holm (p < 0.001; 0.060 after Holm)."),
     (0.2, {"crossed": ("gamma",)}, "Inconclusive: a claim takes one-parameter families. The arms are no one-parameter "
-     "families: gamma vary too."),
+     "families: gamma varies too."),
     (0.2, {"protocol": "laptop"}, "Not tested: a laptop run shows no matched gaps."),
 ])  # fmt: skip
 def test_every_verdict_has_its_reason(mean: float, changes: dict, ending: str) -> None:

@@ -152,7 +152,7 @@ def test_the_words_have_the_numbers() -> None:
 def test_fields_that_vary_beside_the_leading_one_are_named() -> None:
     frame = rated([1.0])
     frame = frame.assign(gamma=np.arange(len(frame), dtype=float))
-    assert sentences(summary(frame)[:1], "paper")[0].endswith("no one-parameter families: gamma vary too.")
+    assert sentences(summary(frame)[:1], "paper")[0].endswith("no one-parameter families: gamma varies too.")
 
 
 def test_lines_have_a_curve_a_seed_and_their_mean_over_what_all_seeds_reach() -> None:
