@@ -61,6 +61,7 @@ def test_a_click_on_a_point_shows_that_trials_pictures(tab: Tab, told: dict[str,
         assert rings(tab) == [(trial["values"]["recon"], trial["values"]["mig_calibrated"])]
 
 
+@pytest.mark.slow
 def test_a_click_on_a_mean_shows_the_least_seed_of_its_setting(tab: Tab, told: dict[str, Any]) -> None:
     place = next(trial["setting"] for trial in told["trials"] if trial["seed"] == 1)
     means = told["settings"][place]["means"]
@@ -68,6 +69,7 @@ def test_a_click_on_a_mean_shows_the_least_seed_of_its_setting(tab: Tab, told: d
     assert_shown(tab, next(trial for trial in told["trials"] if trial["setting"] == place and trial["seed"] == 0))
 
 
+@pytest.mark.slow
 def test_a_row_selects_its_point(tab: Tab, told: dict[str, Any]) -> None:
     tab.locator("tbody tr").nth(4).click()
     trial = by_recon(told)[4]
@@ -89,6 +91,7 @@ def test_the_keyboard_walks_the_plot_by_reconstruction(tab: Tab, told: dict[str,
     expect(tab.locator(".detail img")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_the_keyboard_walks_the_table_by_row(tab: Tab, told: dict[str, Any]) -> None:
     order = by_recon(told)
     tab.locator("th button").last.focus()
@@ -117,6 +120,7 @@ def test_a_filter_holds_for_plot_table_and_count(tab: Tab, told: dict[str, Any])
     assert len(points(tab, "trials")) == len(keys_of_rows(tab)) == 10
 
 
+@pytest.mark.slow
 def test_a_selected_trial_that_is_filtered_out_is_selected_no_more(tab: Tab, told: dict[str, Any]) -> None:
     tab.mouse.click(*pixel(tab, told["trials"][0]))
     tab.get_by_role("group", name="family").get_by_label("fixed β").uncheck()
@@ -124,6 +128,7 @@ def test_a_selected_trial_that_is_filtered_out_is_selected_no_more(tab: Tab, tol
     assert rings(tab) == []
 
 
+@pytest.mark.slow
 def test_fronts_are_those_of_the_settings_shown(tab: Tab, fake_study: Path, told: dict[str, Any]) -> None:
     rows = by_setting(load(fake_study).trials)
     for hidden in (None, 16):
@@ -146,6 +151,7 @@ def test_numbers_are_sorted_as_numbers(tab: Tab) -> None:
     assert tab.locator("th[aria-sort=descending]").inner_text() == "C"
 
 
+@pytest.mark.slow
 def test_the_other_view_is_rate_and_distortion(tab: Tab, told: dict[str, Any]) -> None:
     tab.get_by_label("rate and distortion").check()
     assert sorted(points(tab, "trials")) == sorted(
@@ -155,6 +161,7 @@ def test_the_other_view_is_rate_and_distortion(tab: Tab, told: dict[str, Any]) -
     expect(tab.locator(".plot")).to_contain_text("H(images)")
 
 
+@pytest.mark.slow
 def test_names_are_text_whatever_they_say(browser: Browser, told: dict[str, Any], tmp_path: Path) -> None:
     hostile = copy.deepcopy(told)
     hostile["studies"][0]["name"] = hostile["families"][0]["title"] = hostile["scores"][0]["title"] = HOSTILE
@@ -217,24 +224,26 @@ def test_without_a_score_the_view_is_rate_and_distortion(browser: Browser, tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_told_from_its_ground(scheme: Any, browser: Browser, told: dict[str, Any], tmp_path: Path) -> None:
-    with visited(browser, write_page(tmp_path / "index.html", told), color_scheme=scheme) as tab:
-        names = ("ink", "muted", "accent", "page", "wash")
-        script = "names => names.map(name => getComputedStyle(document.body).getPropertyValue(`--${name}`))"
-        ink, muted, accent, page, wash = (luminance(value) for value in tab.evaluate(script, list(names)))
-        assert (page > 0.5) is (scheme == "light")
-        for ground in (page, wash):
-            assert all(contrast(text, ground) >= 4.5 for text in (ink, muted, accent))
+@pytest.mark.parametrize("scheme", ["dark", "light"])  # the light one last: the page stays open
+def test_text_is_told_from_its_ground(scheme: Any, tab: Tab) -> None:
+    tab.emulate_media(color_scheme=scheme)
+    names = ("ink", "muted", "accent", "page", "wash")
+    script = "names => names.map(name => getComputedStyle(document.body).getPropertyValue(`--${name}`))"
+    ink, muted, accent, page, wash = (luminance(value) for value in tab.evaluate(script, list(names)))
+    assert (page > 0.5) is (scheme == "light")
+    for ground in (page, wash):
+        assert all(contrast(text, ground) >= 4.5 for text in (ink, muted, accent))
+    drawn = tab.evaluate("document.querySelector('.plot').layout.paper_bgcolor")
+    assert (luminance(drawn) > 0.5) is (scheme == "light")  # the plot follows
 
 
 @pytest.mark.slow
-def test_a_narrow_window_is_not_scrolled_sideways(browser: Browser, told: dict[str, Any], tmp_path: Path) -> None:
-    path = write_page(tmp_path / "index.html", told)
-    with visited(browser, path, viewport={"width": 420, "height": 900}) as tab:
-        assert tab.evaluate("document.documentElement.scrollWidth") <= 420
-        tab.locator("tbody tr").first.click()
-        expect(tab.locator(".detail h3")).to_be_in_viewport()
+def test_a_narrow_window_is_not_scrolled_sideways(tab: Tab) -> None:
+    tab.set_viewport_size({"width": 420, "height": 900})
+    tab.locator("tbody tr").first.click()
+    expect(tab.locator(".detail h3")).to_be_in_viewport()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 420
+    tab.set_viewport_size({"width": 1400, "height": 1000})
 
 
 @pytest.mark.slow
