@@ -157,7 +157,9 @@ def _off_plateau(finished: pd.DataFrame) -> str:
 def _lost(trials: pd.DataFrame) -> str:
     counts = Counter(status for status in trials["status"] if status != "finished")
     words = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    return f"Of {len(trials)} trials started, some enter no table or figure: {words}." if words else ""
+    aside = "Set aside: another trial has the same setting and seed, or the setting lacks a seed."
+    why = f" {aside}" if counts["set aside"] else ""
+    return f"Of {len(trials)} trials started, some enter no table or figure: {words}.{why}" if words else ""
 
 
 def _follows(trials: pd.DataFrame) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from study.store import Study, open_study, read_scores
+from trainables.checks import InputError
 from trainables.config import SEED_FIELDS, TrialConfig, family_reads
 
 LEADING = {"beta": "beta", "capacity": "capacity_max"}
@@ -74,9 +75,47 @@ def load(path: Path | str) -> Frames:
     """
     study = open_study(path)
     trials = study.trials()
+    if len(trials):
+        trials = _once_a_seed(trials)
     if study.identity.get("search") == "tradeoff" and len(trials):
         trials = _judged_whole(trials, len(study.identity["seeds"]))
     return Frames(study, _with_later(trials, read_scores(study.path)), study.rows())
+
+
+def load_finished(path: Path | str) -> Frames:
+    """Read a store of which something is to be said.
+
+    Raises:
+        InputError: No trial has finished, with the remedy.
+        StoreError: As `load`.
+    """
+    frames = load(path)
+    if frames.finished.empty:
+        raise InputError(nothing_finished(frames))
+    return frames
+
+
+def nothing_finished(frames: Frames) -> str:
+    """What to do about a store without finished trials."""
+    counts = Counter(frames.trials["status"].tolist() if len(frames.trials) else [])
+    if counts and set(counts) == {"diverged"}:
+        remedy = "all have diverged; lower the learning rate or gamma"
+    elif counts["failed"]:
+        remedy = "mend what failed and add --retry-failed"
+    else:
+        remedy = "run the study again to continue it"
+    return f"{frames.study.path}: no trial has finished yet; {remedy}"
+
+
+def _once_a_seed(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials of one setting and seed, of unequal init_seed say, are no independent replicates of each other.
+
+    The first by these seeds stays; the other finished ones become `set aside`.
+    """
+    own = [name for name in SEED_FIELDS if name in trials and name != "seed"]
+    finished = trials.loc[trials["status"] == "finished"].sort_values(by=own, na_position="first", kind="stable")
+    repeated = finished.index[finished.duplicated(["setting", "seed"])]
+    return trials.assign(status=trials["status"].mask(trials.index.isin(repeated), "set aside"))
 
 
 def _judged_whole(trials: pd.DataFrame, replicates: int) -> pd.DataFrame:

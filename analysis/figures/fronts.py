@@ -1,5 +1,6 @@
 """Axes-level figures of fronts under the spread over seeds; numbers are drawn as given."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "half": {"linewidth": 2.2, "linestyle": "-"},
     "worst": {"linewidth": 1, "linestyle": ":"},
 }
+LABEL = 44
+"""Characters of a line of a setting's name."""
 MARKERS = "osD^v"
 """Of the families in turn, told apart without colour too."""
 
@@ -88,7 +91,7 @@ def on_front(axes: Axes, standings: list[Standing], score: str = TARGET) -> Axes
             axes.plot(one.p_joint, place, linestyle="", **look)
         look |= {"markerfacecolor": "white", "zorder": 2.5}
         axes.plot(one.p_family, place, linestyle="", **look)
-    axes.set_yticks(range(len(standings)), [one.setting.label for one in standings])
+    axes.set_yticks(range(len(standings)), [textwrap.fill(one.setting.label, LABEL) for one in standings])
     axes.set_ylim(len(standings) - 0.5, -0.5)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("probability to be on the front, over seeds (share of redrawn means)")

@@ -72,7 +72,7 @@ def _points(axes: Axes, finished: pd.DataFrame, rows: list[Setting], x: str, y: 
     for row in complete:
         axes.scatter(*means[row.id], s=46, color=palette[row.family], edgecolor="white", zorder=3)
         _intervals(axes, row.estimates[x], row.estimates[y], palette[row.family])
-    for trial in records(finished):
+    for trial in records(finished) if {x, y} <= set(finished) else []:
         colour, marker = palette[trial["family"]], "x" if trial["verdict"] == "not informative" else "o"
         axes.scatter(trial[x], trial[y], s=20, marker=marker, color=colour, alpha=0.5, zorder=2)
         if trial["setting"] in means:

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 from analysis import findings
 from analysis.figures import style
-from analysis.frames import Frames, load
+from analysis.frames import Frames, load, nothing_finished
 from analysis.parts import Picture
 from analysis.report import words
 from analysis.report.explorer import payload
@@ -40,7 +40,8 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--trials takes one study, not {len(asked.stores)}; every trial is on the page of several anyway")
     matplotlib.use("Agg")  # files only, also where there is a display
     try:
-        told = [one for store in dict.fromkeys(asked.stores) if (one := _told(store, asked.trials))]
+        stores = {store.resolve(): store for store in asked.stores}  # one study by two paths is one study
+        told = [one for store in stores.values() if (one := _told(store, asked.trials))]
         for one in told:
             _print(one)
         if told:
@@ -61,9 +62,7 @@ def _told(store: Path, keys: list[str]) -> Told | None:
     frames = load(store)
     _warn(frames)
     if frames.finished.empty:
-        failed = len(frames.trials) > 0 and "failed" in frames.trials["status"].tolist()
-        remedy = "mend what failed and add --retry-failed" if failed else "run the study again to continue it"
-        print(f"{store}: no trial has finished yet; {remedy}")
+        print(nothing_finished(frames))
         return None
     return Told(frames, tuple(findings.chosen(frames, [], keys)))  # a key that no trial has is an error at once
 

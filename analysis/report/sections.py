@@ -1,6 +1,7 @@
 """The sections of the report page of one study, in reading order: what is said, drawn and tabled."""
 
 import itertools
+import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def sections(told: Told) -> Iterator[Section]:
 
 def _front(told: Told) -> Iterator[Part]:
     finished, rows = told.frames.finished, told.settings
-    if not any(row.estimates[TARGET].values for row in rows):
+    if not any(row.estimates[TARGET].values and row.estimates["recon"].values for row in rows):
         yield "No finished trial has a disentanglement score: there is no front to draw."
         return
     figure = Figure(figsize=(7.4, 4.9))
@@ -177,8 +178,10 @@ def _matters(told: Told) -> Iterator[Part]:
 def _choice(told: Told) -> Iterator[Part]:
     finished, rows = told.frames.finished, told.settings
     means = [row.estimates["recon"].mean for row in rows if row.estimates["recon"].values]
-    half = round(statistics.median(means))
-    choices = [choose(finished, rows, wanted) for wanted in (Preference(), Preference(recon_at_most=half))]
+    wishes = [Preference()]
+    if means := [mean for mean in means if math.isfinite(mean)]:
+        wishes.append(Preference(recon_at_most=round(statistics.median(means))))
+    choices = [choose(finished, rows, wanted) for wanted in wishes]
     if told.protocol == "laptop":
         yield words.LAPTOP
     yield from (sentence(one) for one in choices)

@@ -71,8 +71,8 @@ def as_drawn(rows: list[Setting]) -> str:
     """What a figure of settings counts, and how to read it, by how many seeds they have."""
     seeds = [len(row.estimates["recon"].values) for row in rows if row.estimates["recon"].values]
     words = [f"n = {sum(seeds)} trials of {len(seeds)} settings: small points are trials, large ones means over seeds."]
-    if min(seeds) <= 2:
+    if min(seeds, default=0) <= 2:
         words.append("Settings of one or two seeds have no interval; a front of so few describes this run alone.")
-    if max(seeds) > 2:
+    if max(seeds, default=0) > 2:
         words.append("Bars are 95 % intervals of the means.")
     return " ".join(words)

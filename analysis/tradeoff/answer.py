@@ -6,6 +6,7 @@ between the best settings would.
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from analysis.frames import LEADING
@@ -64,7 +65,9 @@ def _cost(trials: pd.DataFrame, arm: str, score: str) -> Cost:
     if low == high:
         return Cost(arm, field, (low, high), reason=f"all its trials have {field} {low:g}")
     others = arms.crossed(trials, arm)
-    known = trials.dropna(subset=["recon", score]).fillna({name: "-" for name in others})
+    known = (
+        trials.replace([np.inf, -np.inf], np.nan).dropna(subset=["recon", score]).fillna({name: "-" for name in others})
+    )
     changes = [
         _at(known, field, high, others, column) - _at(known, field, low, others, column) for column in ("recon", score)
     ]

@@ -144,7 +144,9 @@ def verdict(one: Comparison) -> str:
         "confirmed": f"Confirmed: {better}",
         "refuted": f"Refuted: {better}",
     }[one.verdict]
-    return f"{said}{'' if one.adjusted is None else f' (p {_p(one.p)}; {_p(one.adjusted)} after Holm)'}."
+    if one.adjusted is None or one.verdict == "not tested":
+        return f"{said}."
+    return f"{said} (p {_p(one.p)}; {_p(one.adjusted)} after Holm)."
 
 
 def _doubt(one: Comparison) -> str:
