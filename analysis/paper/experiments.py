@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from analysis import scorecard
 from analysis.figures import matched as matched_figure
 from analysis.figures import sheets
 from analysis.frames import Frames, load, records, varied_fields
@@ -142,6 +143,12 @@ def compared(frames: Frames) -> Iterator[Part]:
     yield _MATCHED
     yield matched_words.reached(comparisons)
     yield _REACHED
+    finished = frames.finished
+    under = matched.across(finished, frames.study.identity.get("protocol", ""), scorecard.supervised(finished))
+    if flips := matched_words.flips(under):
+        yield flips
+    if any(one.delta.values for one in under[1:]):
+        yield matched_words.table(under)
 
 
 def _comparisons(frames: Frames) -> list[matched.Comparison]:

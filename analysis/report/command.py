@@ -83,7 +83,8 @@ def write(told: Told) -> Path:
             if isinstance(part, Picture):
                 page.picture(_saved(part, frames), part.description, part.caption)
             elif isinstance(part, str):
-                page.paragraph(part)
+                if part:
+                    page.paragraph(part)
             else:
                 page.table(part)
     path = folder / "index.html"

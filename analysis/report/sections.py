@@ -1,8 +1,6 @@
 """The sections of the report page of one study, in reading order: what is said, drawn and tabled."""
 
 import itertools
-import math
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +18,16 @@ from analysis.frames import Frames, records
 from analysis.paper import experiments
 from analysis.parts import Part, Picture
 from analysis.report import words
-from analysis.tradeoff import agreement, attainment, fronts, importance, matched, matched_words, rates, shares, spread
+from analysis.tradeoff import agreement, attainment, fronts, importance, matched_words, rates, shares, spread
 from analysis.tradeoff.answer import answer
 from analysis.tradeoff.choice import Preference, choose, sentence
 from analysis.tradeoff.choice import table as choice_table
 from analysis.tradeoff.matched import TARGET
 from analysis.tradeoff.settings import Setting, by_setting, table
 from study.store import StoreError
+
+OFF_PLATEAU = 0.35
+"""Of R0: a setting that reconstructs worse has hardly learned (docs/metrics.md)."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,12 @@ def sections(told: Told) -> Iterator[Section]:
     if told.frames.study.identity.get("search") != "headline":  # its arms are compared already: a front would mix them
         yield "The trade-off", _front(told)
         if not matched_words.lacking(told.frames.finished):
-            yield "Does raising the capacity pay?", _pays(told)
+            yield "Does raising the capacity pay?", experiments.compared(told.frames)
     yield "Rate and distortion: what the nats buy", _rates(told)
     yield "Settings", _settings(told)
     yield "What matters?", _matters(told)
-    yield "Which setting should I use?", _choice(told)
+    if not experiments.experiment_of(told.frames):
+        yield "Which setting should I use?", _choice(told)
     if scorecard.scored(told.frames.finished):
         yield "Scores", _scores(told)
         yield "Would another score say the same?", _agreement(told)
@@ -102,6 +104,8 @@ def _front(told: Told) -> Iterator[Part]:
     figure = Figure(figsize=(7.4, 4.9))
     tradeoff.tradeoff(figure.subplots(), finished, rows)
     yield Picture(figure, "tradeoff", f"Reconstruction against {TARGET}", words.as_drawn(rows))
+    if told.protocol == "laptop":
+        yield words.LAPTOP
     standings = fronts.standings(finished, rows)
     if any(one.p_family is not None for one in standings):
         figure = Figure(figsize=(7.4, 1.2 + 0.28 * len(standings)))
@@ -139,15 +143,6 @@ def _rates(told: Told) -> Iterator[Part]:
     yield rates.table(compared)
 
 
-def _pays(told: Told) -> Iterator[Part]:
-    yield from experiments.compared(told.frames)
-    under = matched.across(told.frames.finished, told.protocol, scorecard.supervised(told.frames.finished))
-    if flips := matched_words.flips(under):
-        yield flips
-    if any(one.delta.values for one in under[1:]):
-        yield matched_words.table(under)
-
-
 def _settings(told: Told) -> Iterator[Part]:
     yield table(told.settings)
     yield words.IN_BRACKETS
@@ -177,10 +172,9 @@ def _matters(told: Told) -> Iterator[Part]:
 
 def _choice(told: Told) -> Iterator[Part]:
     finished, rows = told.frames.finished, told.settings
-    means = [row.estimates["recon"].mean for row in rows if row.estimates["recon"].values]
-    wishes = [Preference()]
-    if means := [mean for mean in means if math.isfinite(mean)]:
-        wishes.append(Preference(recon_at_most=round(statistics.median(means))))
+    first = finished.iloc[0]
+    plateau = first["recon_floor"] + OFF_PLATEAU * (first["constant_loss"] - first["recon_floor"])
+    wishes = (Preference(), Preference(recon_at_most=round(float(plateau), 1)))
     choices = [choose(finished, rows, wanted) for wanted in wishes]
     if told.protocol == "laptop":
         yield words.LAPTOP

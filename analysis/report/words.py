@@ -8,7 +8,7 @@ IN_BRACKETS = (
 )
 ON_FRONT = (
     "How often as many other seeds would put a setting on the front, by redrawing the means of these: what varies are "
-    "seeds, not settings or the probe."
+    "seeds, not settings or the probe. Low values are too low: under 0.05 of few seeds may be one in five."
 )
 VOLUME = (
     "Hypervolume: of the square between the best constant image (R0) and no loss, and between a score of 0 and of 1, "
@@ -21,7 +21,7 @@ SHARES = (
     "Variance components of a complete grid, settings x seeds, by expected mean squares; they sum to 1, and one may "
     "come out under 0. The shares are of this grid: a wider range of a field would make its share greater."
 )
-LAPTOP = "A laptop study does not show this: what follows is how a longer study would answer."
+LAPTOP = "A laptop study does not show this: what follows has the form of an answer, not its worth."
 CHOICE = (
     "Looks: means over the seeds that made the choice, which is why they are too good. Honest: chosen on all seeds but "
     "one, read on that one, averaged; without an interval, since the choices share seeds. Your own preference: "

@@ -26,8 +26,8 @@ class Agreement:
     Attributes:
         names: The scores that are compared, `-recon` last.
         pairs: Spearman's correlation over trials of each two of them, by their names, in both orders.
-        concordance: Kendall's W of the scores, without recon: 1 where all rank alike, 0 where nothing is shared; NaN
-            under two scores. It has no interval.
+        concordance: Kendall's W of the scores, without recon: 1 where all rank alike, one over the number of
+            scores where nothing is shared; NaN under two scores. It has no interval.
         trials: How many trials have all of the scores.
         settings: Of how many settings.
         best: Of each score, the label of the setting with the greatest mean over seeds and that mean; of `-recon`, the
@@ -62,9 +62,13 @@ def agreement(finished: pd.DataFrame, rows: list[Setting], scores: list[str]) ->
     groups = [group.loc[:, names].to_numpy(float) for _, group in table.groupby("setting", sort=False)]
     pairs = {}
     for (i, one), (j, other) in itertools.combinations(enumerate(names), 2):
-        pairs[one, other] = pairs[other, one] = clustered(
-            [group[:, [i, j]] for group in groups], lambda both: _spearman(both[:, 0], both[:, 1])
+        pairs[one, other] = pairs[other, one] = over_seeds([_spearman(*np.concatenate(groups)[:, [i, j]].T)])
+    if len(kept) > 1:  # resampling is slow: the weakest pair alone has an interval
+        i, j = min(
+            itertools.combinations(range(len(kept)), 2), key=lambda pair: pairs[kept[pair[0]], kept[pair[1]]].mean
         )
+        weakest = clustered([group[:, [i, j]] for group in groups], lambda both: _spearman(both[:, 0], both[:, 1]))
+        pairs[kept[i], kept[j]] = pairs[kept[j], kept[i]] = weakest
     values = table.loc[:, kept].to_numpy(float)
     return Agreement(
         tuple(names), pairs, concordance(values), len(table), len(groups), _best(finished, rows, names), left_out
@@ -72,7 +76,7 @@ def agreement(finished: pd.DataFrame, rows: list[Setting], scores: list[str]) ->
 
 
 def concordance(values: NDArray[np.float64]) -> float:
-    """Kendall's W of m scores over n trials, tie-corrected: (n, m) -> 0 to 1; NaN under two scores or three trials.
+    """Kendall's W of m scores over n trials, ties corrected: (n, m) -> 0 to 1, about 1 / m by chance; NaN under two scores.
 
     Source: Kendall and Babington Smith 1939; Friedman's statistic over m (n - 1).
     """
@@ -83,7 +87,7 @@ def concordance(values: NDArray[np.float64]) -> float:
 
 
 def table(found: Agreement) -> pd.DataFrame:
-    """Spearman's correlations as text, a row and a column a score, with intervals from ten settings on."""
+    """Spearman's correlations as text, a row and a column a score; the weakest with its interval."""
     cells = {
         other: ["1" if one == other else format(found.pairs[one, other], ".2f") for one in found.names]
         for other in found.names
@@ -96,10 +100,11 @@ def sentences(found: Agreement) -> list[str]:
     said = []
     scores = [name for name in found.names if name != RECON]
     if not math.isnan(found.concordance):
-        weakest = min(itertools.combinations(scores, 2), key=lambda pair: found.pairs[pair].mean)
+        weakest = _weakest(scores, found.pairs)
         said.append(
             f"Over {found.trials} trials of {found.settings} settings the {len(scores)} scores agree to Kendall's W = "
-            f"{found.concordance:.2f} (1: all rank alike); least {weakest[0]} and {weakest[1]}, Spearman "
+            f"{found.concordance:.2f} (1: all rank alike; {1 / len(scores):.2f}: by chance); "
+            f"least {weakest[0]} and {weakest[1]}, Spearman "
             f"{found.pairs[weakest]:.2f}."
         )
     by_setting: dict[str, list[str]] = {}
@@ -112,6 +117,12 @@ def sentences(found: Agreement) -> list[str]:
         words = "; ".join(f"{label} by {', '.join(names)}" for label, names in by_setting.items())
         said.append(f"They do not call the same setting best: {words}.")
     return [*said, *(f"{name} is not compared: {reason}." for name, reason in found.left_out.items())]
+
+
+def _weakest(scores: list[str], pairs: dict[tuple[str, str], Estimate]) -> tuple[str, str]:
+    """The two that agree least."""
+    known = [pair for pair in itertools.combinations(scores, 2) if not math.isnan(pairs[pair].mean)]
+    return min(known or itertools.combinations(scores, 2), key=lambda pair: pairs[pair].mean)
 
 
 def _told(finished: pd.DataFrame, scores: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -138,7 +149,8 @@ def _best(finished: pd.DataFrame, rows: list[Setting], names: list[str]) -> dict
     turned = finished.assign(**{RECON: -finished["recon"]})
     for name in names:
         groups = [(str(setting), group[name].tolist()) for setting, group in turned.groupby("setting", sort=False)]
-        means = {setting: over_seeds(values).mean for setting, values in groups}
+        most = max(len(values) for _, values in groups)  # a mean of fewer seeds is luckier
+        means = {setting: over_seeds(values).mean for setting, values in groups if len(values) == most}
         best = max(means, key=lambda setting: -math.inf if math.isnan(means[setting]) else means[setting])
         found[name] = (labels[best], -means[best] if name == RECON else means[best])
     return found

@@ -1,7 +1,7 @@
 """The answer first: what disentangling costs inside a family, and whether raising the capacity pays.
 
-The ends of a family are named before its results are seen, so the cost between them has no winner's curse; a difference
-between the best settings would.
+The ends of a grid are named before its results are seen, so the cost between them has no winner's curse; a difference
+between the best settings would. They are the ends of what has finished.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.frames import LEADING
 from analysis.statistics import Estimate, over_seeds
 from analysis.tradeoff import arms, matched, matched_words
+from analysis.tradeoff.cells import rectangle
 from analysis.tradeoff.matched import TARGET, Comparison
 
 _NONE = over_seeds([])
@@ -28,6 +29,7 @@ class Cost:
         pairs: How many pairs of settings differ in the field alone, from end to end; the mean over them is taken.
         recon: Change of held-out reconstruction, nats per image, over seeds, paired; above 0 it gets worse.
         score: Change of the score; above 0 it gets better.
+        lost: Seeds of the arm that lack one of these pairs, and are left out.
         reason: Why there is no change to give; empty where there is.
     """
 
@@ -37,6 +39,7 @@ class Cost:
     pairs: int = 0
     recon: Estimate = _NONE
     score: Estimate = _NONE
+    lost: int = 0
     reason: str = ""
 
 
@@ -71,12 +74,12 @@ def _cost(trials: pd.DataFrame, arm: str, score: str) -> Cost:
     changes = [
         _at(known, field, high, others, column) - _at(known, field, low, others, column) for column in ("recon", score)
     ]
-    pairs = changes[0].dropna(how="all")
-    whole = pairs.dropna(axis=1, how="any").columns  # seeds that have every pair: a mean over others would mix settings
-    if pairs.empty or not len(whole):
+    pairs, seeds = rectangle(changes[0].notna().to_numpy())  # a mean over seeds of other pairs would mix settings
+    if not pairs:
         return Cost(arm, field, (low, high), reason=f"no seed has {field} {low:g} and {high:g} with all else equal")
-    recon, scores = (over_seeds(change.loc[pairs.index, whole].mean().tolist()) for change in changes)
-    return Cost(arm, field, (low, high), len(pairs), recon, scores)
+    recon, scores = (over_seeds(change.iloc[pairs, seeds].mean().tolist()) for change in changes)
+    lost = len(set(trials["seed"])) - len(seeds)
+    return Cost(arm, field, (low, high), len(pairs), recon, scores, lost)
 
 
 def _at(trials: pd.DataFrame, field: str, value: float, others: list[str], column: str) -> pd.DataFrame:
@@ -106,6 +109,7 @@ def _gap(one: Comparison) -> str:
     return (
         f"At equal reconstruction {one.a} scores {one.delta:+.3f} in {one.score} against {one.b} "
         f"({_seeds(seeds)}{', paired' * (seeds > 1)}). {matched_words.verdict(one)}"
+        f"{' ' + matched_words.no_families(one.crossed) if one.crossed else ''}"
     )
 
 
@@ -114,9 +118,10 @@ def _priced(cost: Cost, score: str) -> str:
         return f"What {cost.arm} pays is not told: {cost.reason}."
     mean = f", mean over {cost.pairs} pairs of settings" if cost.pairs > 1 else ""
     low, high = cost.ends
+    lost = f"; {_seeds(cost.lost)} without both ends left out" if cost.lost else ""
     return (
         f"From {cost.field} {low:g} to {high:g} {cost.arm} changes reconstruction by {cost.recon:+.1f} nats "
-        f"and {score} by {cost.score:+.3f} ({_seeds(len(cost.recon.values))}{mean})."
+        f"and {score} by {cost.score:+.3f} ({_seeds(len(cost.recon.values))}{mean}{lost})."
     )
 
 

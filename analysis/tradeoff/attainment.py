@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.statistics import Estimate, effect_size, over_seeds
+from analysis.tradeoff.cells import rectangle
 from analysis.tradeoff.fronts import Replicates, replicates
 from analysis.tradeoff.matched import TARGET
 from study.progress import pareto
@@ -200,8 +201,7 @@ def _complete(finished: pd.DataFrame, score: str) -> list[tuple[str, Replicates,
         own = [place for place, one in enumerate(every.families) if one == family]
         values = every.values[own]
         told = ~np.isnan(values[..., 0])
-        seeds = np.flatnonzero(told.any(axis=0)).tolist()
-        whole = [at for at in range(len(own)) if told[at, seeds].all()]
+        whole, seeds = rectangle(told)
         kept = Replicates(
             tuple(every.settings[own[at]] for at in whole), (family,) * len(whole),
             tuple(every.seeds[place] for place in seeds), values[np.ix_(whole, seeds)],

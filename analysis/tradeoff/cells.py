@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.tradeoff.settings import Setting
 
@@ -27,6 +28,24 @@ def by_cell(finished: pd.DataFrame, rows: list[Setting], column: str) -> pd.Data
     values = np.array(own[column].astype(float).tolist() if column in own else [np.nan] * len(own))
     cells = own.assign(value=np.where(np.isfinite(values), values, np.nan))
     return cells.pivot(index="setting", columns="seed", values="value").reindex(ids).sort_index(axis=1)
+
+
+def rectangle(present: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
+    """The settings and the seeds that have each other altogether, with as many trials as can be: the places of both.
+
+    One new seed that a single setting has must not drive the other settings out, nor one poor setting all seeds.
+
+    Args:
+        present: Which settings have which seeds: (settings, seeds).
+    """
+    best: tuple[list[int], list[int]] = ([], [])
+    common = np.argsort(-present.sum(axis=0), kind="stable")  # the seeds that most settings have, first
+    for count in range(1, len(common) + 1):
+        seeds = sorted(common[:count].tolist())
+        settings = np.flatnonzero(present[:, seeds].all(axis=1)).tolist()
+        if len(settings) * count >= len(best[0]) * len(best[1]) and settings:
+            best = (settings, seeds)
+    return best
 
 
 def repeated(finished: pd.DataFrame, rows: list[Setting]) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.statistics import Estimate, over_seeds
+from analysis.tradeoff.cells import rectangle
 from analysis.tradeoff.fronts import replicates
 from analysis.tradeoff.matched import TARGET
 from analysis.tradeoff.settings import Setting
@@ -111,7 +112,7 @@ class Choice:
 def choose(finished: pd.DataFrame, rows: list[Setting], preference: Preference) -> Choice:
     """The setting for a preference; the uncertainty is over seeds, the settings that were tried are taken as given.
 
-    Only settings that have every seed compete: a mean of fewer seeds is luckier.
+    Only settings that have the same seeds compete, as many trials as can be: a mean of fewer seeds is luckier.
 
     Args:
         finished: `Frames.finished`.
@@ -119,10 +120,10 @@ def choose(finished: pd.DataFrame, rows: list[Setting], preference: Preference) 
         preference: What is wanted.
     """
     every = replicates(finished, preference.score)
-    by_id, whole = {row.id: row for row in rows}, np.flatnonzero(every.present.all(axis=1)).tolist()
+    by_id, (whole, common) = {row.id: row for row in rows}, rectangle(every.present)
     settings = [by_id[every.settings[place]] for place in whole]
     left_out = tuple(by_id[one].label for place, one in enumerate(every.settings) if place not in whole)
-    values, seeds = every.values[whole], len(every.seeds)
+    values, seeds = every.values[np.ix_(whole, common)], len(common)
     if not settings:
         return Choice(preference, left_out=left_out, reason=f"no setting has {preference.score} in every seed")
     place = preference.best(values.mean(axis=1))
@@ -183,8 +184,8 @@ def sentence(one: Choice) -> str:
 def _out_of_reach(preference: Preference, values: NDArray[np.float64]) -> str:
     means = values.mean(axis=1)
     if preference.recon_at_most is not None:
-        return f"the least mean reconstruction is {means[:, 0].min():.1f} nats; allow as much"
-    return f"the greatest mean {preference.score} is {means[:, 1].max():.3f}; ask for no more"
+        return f"the least mean reconstruction is {math.ceil(means[:, 0].min() * 10) / 10:.1f} nats; allow as much"
+    return f"the greatest mean {preference.score} is {math.floor(means[:, 1].max() * 1000) / 1000:.3f}; ask for no more"
 
 
 def _number(value: float, spec: str) -> str:
