@@ -64,11 +64,10 @@ def agreement(finished: pd.DataFrame, rows: list[Setting], scores: list[str]) ->
     for (i, one), (j, other) in itertools.combinations(enumerate(names), 2):
         pairs[one, other] = pairs[other, one] = over_seeds([_spearman(*np.concatenate(groups)[:, [i, j]].T)])
     if len(kept) > 1:  # resampling is slow: the weakest pair alone has an interval
-        i, j = min(
-            itertools.combinations(range(len(kept)), 2), key=lambda pair: pairs[kept[pair[0]], kept[pair[1]]].mean
-        )
-        weakest = clustered([group[:, [i, j]] for group in groups], lambda both: _spearman(both[:, 0], both[:, 1]))
-        pairs[kept[i], kept[j]] = pairs[kept[j], kept[i]] = weakest
+        one, other = _weakest(kept, pairs)
+        columns = [names.index(one), names.index(other)]
+        resampled = clustered([group[:, columns] for group in groups], lambda both: _spearman(both[:, 0], both[:, 1]))
+        pairs[one, other] = pairs[other, one] = resampled
     values = table.loc[:, kept].to_numpy(float)
     return Agreement(
         tuple(names), pairs, concordance(values), len(table), len(groups), _best(finished, rows, names), left_out
@@ -76,7 +75,7 @@ def agreement(finished: pd.DataFrame, rows: list[Setting], scores: list[str]) ->
 
 
 def concordance(values: NDArray[np.float64]) -> float:
-    """Kendall's W of m scores over n trials, ties corrected: (n, m) -> 0 to 1, about 1 / m by chance; NaN under two scores.
+    """Kendall's W of m scores over n trials, ties corrected: (n, m) -> 0 to 1, by chance about 1 / m; NaN under two.
 
     Source: Kendall and Babington Smith 1939; Friedman's statistic over m (n - 1).
     """

@@ -60,7 +60,7 @@ def by_family(finished: pd.DataFrame, rows: list[Setting], target: str, search: 
     The 95 % intervals are over seeds, from three on: percentiles of the shares under generalised pivots of the
     components. (A plug-in bootstrap would take the two degrees of freedom of three seeds for known.) They lie in 0 to
     1, so that a share under 0 lies outside its own. They cover 89 to 99 % for normal data at 3, 5 and 10 seeds;
-    that of `seed x setting` about 60 % where nothing else varies and 80 to 85 % where little does or noise is skewed: it is
+    that of `seed x setting` about 60 % where nothing else varies, 80 to 85 where little does or noise is skewed: it is
     then too low by a few points, and the share of the setting leaves out 0 in a quarter of such studies.
 
     Args:

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis.frames import load, varied_fields
+from analysis.frames import load, load_finished, varied_fields
+from study.config import StudyConfig
 from study.store import StoreError
+from tests.analysis.conftest import write_study
 from tests.study.stores import BETA, arrays, open_store, row, start
+from trainables.checks import InputError
 
 
 def test_trials_and_rows_of_a_study(fake_study: Path) -> None:
@@ -68,3 +71,17 @@ def test_an_adaptive_search_judges_settings_whole(tmp_path: Path) -> None:
 
     assert build(tmp_path / "grid", "beta_grid") == ["finished", "finished", "finished", "diverged"]
     assert build(tmp_path / "search", "tradeoff") == ["finished", "finished", "set aside", "diverged"]
+
+
+def test_trials_that_share_a_seed_are_no_replicates(tmp_path: Path) -> None:
+    pinned = {"objective": ("beta_vae",), "beta": (4.0,), "init_seed": (1, 2)}
+    frames = load(write_study(tmp_path / "s", lambda config: "finished", StudyConfig(pinned=pinned, seeds=2)))
+    assert sorted(frames.finished["seed"]) == [0, 1]
+    assert set(frames.finished["init_seed"]) == {1}
+    assert frames.trials["status"].tolist().count("set aside") == 2
+
+
+def test_a_store_without_finished_trials_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    path = write_study(tmp_path / "s", lambda config: "diverged", StudyConfig(seeds=1))
+    with pytest.raises(InputError, match="all have diverged; lower the learning rate or gamma"):
+        load_finished(path)

@@ -71,7 +71,7 @@ def test_the_caption_has_the_numbers() -> None:
     frame = example(5)
     less = frame.loc[~((frame["setting"] == "beta 1") & (frame["seed"] == 2))]
     said = figure.attainment_caption(attainment(less))
-    assert "beta: n = 5 seeds, 2 settings (1 more that some seed lacks are left out); best 1 of 5, half 3 of 5" in said
+    assert "beta: n = 4 seeds, 3 settings; best 1 of 4, half 2 of 4" in said
     assert "capacity: n = 5 seeds, 3 settings; best 1 of 5" in said
     assert "one seed: its front has no spread" in figure.attainment_caption(attainment(example(1)))
 

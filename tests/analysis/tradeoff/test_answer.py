@@ -61,7 +61,16 @@ def test_a_seed_that_lacks_a_pair_is_left_out_rather_than_averaged_over_others()
         if (level, seed, gamma) != (4, 1, 10.0)
     ]
     (cost,) = costs(pd.DataFrame(rows))
-    assert (cost.pairs, len(cost.recon.values)) == (2, 1)
+    assert (cost.pairs, len(cost.recon.values), cost.lost) == (1, 2, 0)  # one pair in both seeds, no mixture
+
+
+def test_a_field_with_one_seed_takes_none_from_the_others() -> None:
+    rows = [trial("capacity", level, seed, gamma=100.0) for level in (1, 4) for seed in range(5)]
+    rows += [trial("capacity", level, 0, gamma=10.0) for level in (1, 4)]
+    rows.append(trial("capacity", 4, 7, gamma=100.0))
+    (cost,) = costs(pd.DataFrame(rows))
+    assert (cost.pairs, len(cost.recon.values), cost.lost) == (1, 5, 1)
+    assert "(5 seeds; 1 seed without both ends left out)" in answer(pd.DataFrame(rows), "paper")
 
 
 @pytest.mark.parametrize(("frame", "reason"), [

@@ -56,17 +56,17 @@ def test_points_beyond_the_reference_and_dominated_ones_add_nothing() -> None:
     assert volume([at(0.25, 0.4), *beyond, at(0.3, 0.4), at(0.25, 0.1), at(0.25, 0.4)]) == pytest.approx(0.3)
 
 
-def test_a_setting_that_some_seed_lacks_is_left_out_in_all() -> None:
+def test_settings_and_seeds_that_have_each_other_take_part() -> None:
     frame = crossed({
         ("beta", "a"): [at(0.5, 0.2)] * 3,
         ("beta", "b"): [at(0.1, 0.9), at(0.1, math.nan), at(0.1, 0.9)],
         ("beta", "c"): [at(0.1, 0.9)] * 2,
     })  # fmt: skip
     (one,) = volumes(frame)
-    assert (one.settings, one.seeds) == (1, (0, 1, 2))
-    assert one.share.values == pytest.approx([0.1] * 3)
+    assert (one.settings, one.seeds) == (2, (0, 1))  # a and c: four trials; a alone would be three
+    assert one.share.values == pytest.approx([0.81] * 2)
     (attained,) = attainment(frame)
-    assert (attained.settings, attained.left_out, len(attained.levels)) == (1, 2, 2)
+    assert (attained.settings, attained.left_out, len(attained.levels)) == (2, 1, 2)
 
 
 def test_volumes_have_an_interval_over_seeds_and_are_paired() -> None:

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from analysis.tradeoff.cells import by_cell, lacking, repeated, some
+from analysis.tradeoff.cells import by_cell, lacking, rectangle, repeated, some
 from tests.analysis.grids import noise, study
 
 BETAS = {"beta": (4.0, 1.0)}
@@ -42,3 +42,16 @@ def test_long_lists_are_cut() -> None:
     assert some([1, 2, 3]) == "1, 2, 3"
     assert some("abcde") == "a, b, c and 2 more"
     assert some(["a, b", "c"]) == "a, b; c"
+
+
+def test_one_more_seed_of_one_setting_drives_none_out() -> None:
+    present = np.ones((6, 6), bool)
+    present[1:, 5] = False
+    assert rectangle(present) == (list(range(6)), list(range(5)))
+
+
+def test_one_poor_setting_takes_no_seeds_from_the_others() -> None:
+    present = np.ones((6, 5), bool)
+    present[3, 1:] = False
+    assert rectangle(present) == ([0, 1, 2, 4, 5], list(range(5)))
+    assert rectangle(np.zeros((2, 3), bool)) == rectangle(np.zeros((0, 0), bool)) == ([], [])

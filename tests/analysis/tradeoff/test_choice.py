@@ -93,7 +93,7 @@ def test_settings_that_lack_a_seed_do_not_compete() -> None:
     (SCORES, Preference(score_at_least=0.6), "the greatest mean mig_calibrated is 0.500; ask for no more"),
     (SCORES, Preference(score_at_least=0.45), "without one of the seeds no setting keeps the limit: it is at the edge"),
     (SCORES, Preference(score="dci"), "no setting has dci in every seed"),
-    (np.array([[0.1, np.nan], [np.nan, 0.1]]), Preference(), "no setting has mig_calibrated in every seed"),
+    (np.array([[0.1, np.nan], [np.nan, 0.1]]), Preference(), "one seed: how much of its lead is luck is unknown"),
 ])  # fmt: skip
 def test_what_cannot_be_told_is_said(scores: np.ndarray, preference: Preference, reason: str) -> None:
     found = choose(*study(scores), preference)
