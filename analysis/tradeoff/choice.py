@@ -186,9 +186,11 @@ def sentences(found: list[Choice]) -> list[str]:
 
 
 def _empty(finished: pd.DataFrame, score: str, seeds: int) -> str:
-    if finished.empty or score not in finished:
-        return f"no finished trial has {score}" if len(finished) else "no trial has finished"
-    return f"no setting has {score} and recon of {'all ' * (seeds > 1)}{seeds} seed{'s' * (seeds > 1)}"
+    if not seeds:
+        return "no trial of these settings has finished"
+    if score not in finished:
+        return f"no finished trial has {score}"
+    return f"no setting has {score} and recon of {'one seed' if seeds == 1 else f'all {seeds} seeds'}"
 
 
 def _out_of_reach(preference: Preference, means: NDArray[np.float64]) -> str:
@@ -240,7 +242,7 @@ def _stability(one: Choice) -> str:
         return ""
     others = [f"{label} in {count}" for label, count in one.times if one.chosen and label != one.chosen.label]
     refused = f", and none within the limit in {one.refused}" if one.refused else ""
-    words = f"With one seed left out it is chosen {_times(one)} times of {one.seeds}"
+    words = f"With one seed left out it is chosen in {_times(one)} of {one.seeds}"
     return f"{words}{', ' + some(others) if others else ''}{refused}."
 
 

@@ -115,10 +115,10 @@ def _of_family(
         return Importance(family, target, reason)
     if reason := repeated(finished, rows):
         return Importance(family, target, reason)
-    means = by_cell(finished, rows, target).dropna().mean(axis=1)
-    if len(means) < LEAST_SETTINGS:
-        have = f"{len(means)} settings have {target} in all seeds, and it takes {LEAST_SETTINGS}"
-        return Importance(family, target, have)
+    cells = by_cell(finished, rows, target).dropna()
+    if (have := 0 if cells.empty else len(cells)) < LEAST_SETTINGS:
+        return Importance(family, target, f"{have} settings have {target} in all seeds, and it takes {LEAST_SETTINGS}")
+    means = cells.mean(axis=1)
     if np.ptp(means) == 0:
         return Importance(family, target, f"{target} is the same in all settings")
     first = finished.drop_duplicates("setting").set_index("setting").loc[means.index]
