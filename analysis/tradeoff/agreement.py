@@ -218,6 +218,8 @@ def _extremes(found: Agreement, scores: list[str]) -> str:
 def _flips(found: Agreement) -> str:
     if not found.best:
         return "Which setting is best under which score cannot be said: none has all its seeds, once each."
+    if len(found.best) == 1:
+        return ""
     chosen: dict[str, list[str]] = {}
     for one in found.best:
         chosen.setdefault(one.setting.label, []).append(one.score)

@@ -143,6 +143,7 @@ def test_nothing_to_compare_is_said() -> None:
     one = of(trials.drop(columns=["infoe_null", "dci_null"]), rows)
     assert one.names == ("mig_calibrated", RECON)
     assert not one.concordance.values
+    assert "first" not in " ".join(sentences(one))
     assert one.pairs["mig_calibrated", RECON].mean < -0.9
 
 

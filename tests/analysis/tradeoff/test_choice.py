@@ -83,14 +83,14 @@ def test_rounds_without_a_choice_are_counted() -> None:
 
 def test_equal_settings_are_as_good_as_they_look_only_on_a_left_out_seed() -> None:
     # science.md: of 12 equal settings at 5 seeds the naive choice is .73 sd too good, leave-one-out -.01
-    rng, draws, found = np.random.default_rng(0), 250, []
+    rng, draws, found = np.random.default_rng(0), 150, []
     for _ in range(draws):
         trials, rows = laid_out(rng.normal(size=(12, 5)), np.full((12, 5), 100.0))
         one = choose(trials, rows, Preference(), "score")
         found.append((one.naive.score, one.honest.score))
     naive, honest = np.mean(found, axis=0)
-    assert naive == pytest.approx(0.73, abs=0.06)  # sd .25 a study: standard error .016
-    assert honest == pytest.approx(0.0, abs=0.12)  # sd .5 a study: standard error .033
+    assert naive == pytest.approx(0.73, abs=0.06)  # sd .25 a study: standard error .02
+    assert honest == pytest.approx(0.0, abs=0.13)  # sd .5 a study: standard error .04
 
 
 def test_one_seed_has_a_choice_and_no_honest_value() -> None:
