@@ -94,14 +94,13 @@ def sentences(frames: Frames, rows: list[Setting], trials: pd.DataFrame) -> list
     return [sentence for sentence in said if sentence]
 
 
-def chosen(frames: Frames, rows: list[Setting], keys: list[str], most: int = 12) -> list[str]:
+def chosen(frames: Frames, rows: list[Setting], keys: list[str]) -> list[str]:
     """Keys of the trials to look at: of each setting the one with the least seed, so that nobody picks the prettiest.
 
     Args:
         frames: Of the study.
         rows: Its settings, in their order.
         keys: Asked for by name: then these and no others; a beginning that no other key shares will do.
-        most: Settings shown without being asked for, evenly taken from all.
 
     Raises:
         StoreError: A key that no trial has, with the near ones, or whose trial has not finished.
@@ -110,9 +109,7 @@ def chosen(frames: Frames, rows: list[Setting], keys: list[str], most: int = 12)
         return [_finished(frames.study.trial(key)) for key in keys]
     trials = records(frames.finished.sort_values(by="seed"))
     first = {trial["setting"]: trial["key"] for trial in reversed(trials)}
-    firsts = [first[row.id] for row in rows if row.id in first]
-    places = np.unique(np.linspace(0, len(firsts) - 1, min(most, len(firsts))).round().astype(int))
-    return [firsts[place] for place in places]
+    return [first[row.id] for row in rows if row.id in first]
 
 
 def _finished(trial: Trial) -> str:

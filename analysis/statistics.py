@@ -198,6 +198,13 @@ def paired_p(differences: Sequence[float]) -> float | None:
     return float(2 * scipy.stats.t.sf(mean / error, len(differences) - 1))
 
 
+def effect_size(differences: Sequence[float]) -> float | None:
+    """Mean of the seeds' differences in their standard deviations; None under three seeds or where all are equal."""
+    if len(differences) < T_SEEDS or np.ptp(differences) == 0:
+        return None
+    return float(np.mean(differences)) / float(np.std(differences, ddof=1))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """P values adjusted for their number, in their order: each is compared with the level as if it were the only one.
 

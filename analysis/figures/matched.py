@@ -37,7 +37,7 @@ def curves(axes: Axes, trials: pd.DataFrame, comparison: Comparison) -> Axes:
         colour = ARM_COLOURS.get(name, OTHER_COLOURS[2 + (name == comparison.b)])
         for curve in side.values():
             alpha = max(0.25, 0.8 / len(side) ** 0.5)
-            axes.plot(curve.recon, curve.score, color=colour, alpha=alpha, linewidth=1.2, markersize=3.5, **look)
+            axes.plot(curve.x, curve.y, color=colour, alpha=alpha, linewidth=1.2, markersize=3.5, **look)
         handles.append(
             Line2D([], [], color=colour, linewidth=1.2, markersize=3.5, label=f"{name} (a line a seed)", **look)
         )

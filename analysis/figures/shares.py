@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from analysis.figures.style import FAMILY_NAMES, colours
 from analysis.tradeoff.shares import Shares
@@ -15,6 +16,8 @@ MARKERS = "osD^v"
 """Of the families, told apart without colour too."""
 APART = 0.26
 """Between the points of two families with the same source, in rows."""
+UNDER = 0.5
+"""Inches from the axes to the legend under them."""
 WIDTH = 80
 """Characters of a line of a reason."""
 
@@ -47,11 +50,14 @@ def shares(axes: Axes, found: list[Shares]) -> Axes:
         axes.axvline(0, color="grey", linewidth=1, zorder=1)
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(-8, 104)
+    least = min((100 * share.mean for one in told for share in one.by_source.values()), default=0)
+    axes.set_xlim(min(-8, least - 4), 104)
     bar = "; bar: 95 % interval over seeds" if any(one.together.low is not None for one in told) else ""
     axes.set_xlabel(f"share of the variance over trials (%){bar}")
     axes.set_title(f"What the variance of {found[0].target} is due to")
-    axes.legend(handles=handles, fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.14), borderaxespad=0)
+    under = axes.transAxes + ScaledTranslation(0, -UNDER, axes.figure.dpi_scale_trans)
+    look = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": under, "borderaxespad": 0}
+    axes.legend(handles=handles, fontsize=8, **look)
     return axes
 
 

@@ -58,8 +58,8 @@ def rate_distortion(axes: Axes, finished: pd.DataFrame, rows: list[Setting], ent
         axes.axvline(entropy, color="grey", linestyle=":", linewidth=1)
         axes.text(entropy, 0.98, " H(images)", transform=axes.get_xaxis_transform(), va="top", color="grey", fontsize=8)
     axes.set_xlabel("rate: KL(q(z|x) || p), held-out (nats)")
-    axes.set_ylabel(f"{RECON}; less is better")
-    axes.set_title("Rate and distortion")
+    axes.set_ylabel(RECON)
+    axes.set_title("Rate and distortion; less is better")
     _legend(axes, finished, colours([row.family for row in rows]))
     return axes
 

@@ -126,7 +126,8 @@ def _traversals(frames: Frames) -> Iterator[Part]:
         yield _sheet(frames, trial["key"], about)
 
 
-def _headline(frames: Frames) -> Iterator[Part]:
+def compared(frames: Frames) -> Iterator[Part]:
+    """The arms at equal reconstruction and at equal disentanglement, of any study that has two of them."""
     comparisons = _comparisons(frames)
     trials = arms.with_arms(frames.finished)
     for number, comparison in enumerate(comparisons):
@@ -135,7 +136,8 @@ def _headline(frames: Frames) -> Iterator[Part]:
         matched_figure.curves(wide, trials, comparison)
         matched_figure.gaps(narrow, comparison)
         about = f"{comparison.a} against {comparison.b} at equal reconstruction"
-        yield Picture(figure, f"matched_{number}", about, f"{about[0].upper()}{about[1:]}.")
+        seeds = f"n = {len(comparison.delta.values)} of {len(comparison.gaps)} seeds with a gap"
+        yield Picture(figure, f"matched_{number}", about, f"{about[0].upper()}{about[1:]}; {seeds}.")
     yield matched_words.table(comparisons)
     yield _MATCHED
     yield matched_words.reached(comparisons)
@@ -165,7 +167,7 @@ EXPERIMENTS = {
         "The claim: disentangling at equal reconstruction",
         (),
         lambda frames: matched_words.sentences(_comparisons(frames)),
-        _headline,
+        compared,
     ),
 }
 """By search. Traversals average nothing; of the headline `matched` itself says where an arm is crossed."""

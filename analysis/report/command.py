@@ -1,6 +1,7 @@
 """One command after a study: the trade-off table, the figures, and the report page.
 
 python -m analysis.report results/capacity_grid-laptop
+python -m analysis.report results/capacity_grid-laptop results/beta_grid-laptop
 """
 
 import argparse
@@ -13,10 +14,12 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 
+from analysis import findings
 from analysis.figures import style
 from analysis.frames import Frames, load
 from analysis.parts import Picture
 from analysis.report import words
+from analysis.report.explorer import payload
 from analysis.report.page import Page
 from analysis.report.sections import Told, sections
 from analysis.tradeoff.settings import table
@@ -24,33 +27,45 @@ from trainables.checks import InputError
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table and what can be said, and write the page; 0 done, 2 bad input, 130 Ctrl-C."""
+    """Print what the studies say and write the page; 0 done, 2 bad input, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("store", type=Path, help="the folder of a study")
-    parser.add_argument("--trials", nargs="+", default=[], metavar="KEY", help="the trials whose pictures to show")
+    parser.add_argument(
+        "stores", nargs="+", type=Path, metavar="STORE", help="the folder of a study; several: side by side"
+    )
+    parser.add_argument(
+        "--trials", nargs="+", default=[], metavar="KEY", help="trials whose sheets to draw (one study)"
+    )
     asked = parser.parse_args(arguments)
+    if asked.trials and len(asked.stores) > 1:
+        parser.error(f"--trials takes one study, not {len(asked.stores)}; every trial is on the page of several anyway")
     matplotlib.use("Agg")  # files only, also where there is a display
     try:
-        frames = load(asked.store)
-        _warn(frames)
-        if frames.finished.empty:
-            failed = len(frames.trials) > 0 and "failed" in frames.trials["status"].tolist()
-            remedy = "mend what failed and add --retry-failed" if failed else "run the study again to continue it"
-            print(f"{asked.store}: no trial has finished yet; {remedy}")
-            return 0
-        told = Told(frames, tuple(asked.trials))
-        told.shown  # noqa: B018  # a key that no trial has is an error before anything is drawn
-        _print(told)
-        print(f"report: {write(told)}")
+        told = [one for store in dict.fromkeys(asked.stores) if (one := _told(store, asked.trials))]
+        for one in told:
+            _print(one)
+        if told:
+            print(f"report: {write(told[0]) if len(told) == 1 else write_beside(told)}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        print(f"error: the report cannot be written ({error}); free {asked.store / 'report'}", file=sys.stderr)
+        print(f"error: the report cannot be written ({error}); free {asked.stores[0] / 'report'}", file=sys.stderr)
         return 2
     return 0
+
+
+def _told(store: Path, keys: list[str]) -> Told | None:
+    """What the store's page is made from; None where no trial has finished, which is said."""
+    frames = load(store)
+    _warn(frames)
+    if frames.finished.empty:
+        failed = len(frames.trials) > 0 and "failed" in frames.trials["status"].tolist()
+        remedy = "mend what failed and add --retry-failed" if failed else "run the study again to continue it"
+        print(f"{store}: no trial has finished yet; {remedy}")
+        return None
+    return Told(frames, tuple(findings.chosen(frames, [], keys)))  # a key that no trial has is an error at once
 
 
 def write(told: Told) -> Path:
@@ -60,7 +75,9 @@ def write(told: Told) -> Path:
     folder.mkdir(exist_ok=True)
     style.use()
     page = Page(frames.study.path.name, _about(told))
+    page.answer(told.answer)
     page.findings(told.sentences)
+    page.explorer(payload([frames]))
     for title, parts in sections(told):
         page.heading(title)
         for part in parts:
@@ -75,6 +92,27 @@ def write(told: Told) -> Path:
     return path
 
 
+def write_beside(told: list[Told]) -> Path:
+    """One page of several studies side by side, in the `report/` of the first; the page's path.
+
+    What each says alone, its figures included, is on its own page; nothing is averaged over studies.
+    """
+    folder = told[0].frames.study.path / "report"
+    folder.mkdir(exist_ok=True)
+    names = [one.frames.study.path.resolve().name for one in told]
+    page = Page(", ".join(names), "Studies side by side")
+    page.findings([f"{name}: {one.answer}" for name, one in zip(names, told, strict=True)])
+    page.explorer(payload([one.frames for one in told]))
+    for name, one in zip(names, told, strict=True):
+        page.heading(name)
+        page.paragraph(_about(one))
+        page.table(table(one.settings))
+        page.findings(one.sentences)
+    path = folder / f"beside-{'-'.join(names[1:])}.html"
+    page.write(path, f"{'. '.join(_source(one.frames) for one in told)}. Columns: docs/metrics.md.")
+    return path
+
+
 def _about(told: Told) -> str:
     finished = told.frames.finished
     return (
@@ -84,11 +122,11 @@ def _about(told: Told) -> str:
 
 
 def _print(told: Told) -> None:
-    print()
+    print(f"\n{told.frames.study.path.name}\n")
     print(table(told.settings).to_string(index=False))
     print(f"\n{textwrap.fill(words.IN_BRACKETS, 118)}\n")
-    for sentence in told.sentences:
-        print(textwrap.fill(sentence, 118, initial_indent="- ", subsequent_indent="  "))
+    for sentence in [told.answer, *told.sentences]:
+        print(textwrap.fill(sentence, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
     print()
 
 
@@ -110,6 +148,7 @@ def _saved(picture: Picture, frames: Frames) -> Path:
     """The figure as PNG and PDF in the store's `report/`, its source in the files' metadata; the PNG's path."""
     path = frames.study.path / "report" / f"{picture.name}.png"
     picture.figure.savefig(path, metadata={"Description": _source(frames)})
+    picture.figure.set_layout_engine("none")  # it lies where it lies: to lay it out takes as long as to draw it
     picture.figure.savefig(path.with_suffix(".pdf"), metadata={"Subject": _source(frames)})
     plt.close(picture.figure)
     return path

@@ -1,5 +1,7 @@
 """The sections of the report page of one study, in reading order: what is said, drawn and tabled."""
 
+import itertools
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,11 +10,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import findings, scorecard, selection
+from analysis.figures import agreement as agreement_figure
+from analysis.figures import fronts as fronts_figure
+from analysis.figures import rates as rates_figure
+from analysis.figures import shares as shares_figure
 from analysis.figures import sheets, tradeoff, training
 from analysis.frames import Frames, records
 from analysis.paper import experiments
 from analysis.parts import Part, Picture
 from analysis.report import words
+from analysis.tradeoff import agreement, attainment, fronts, importance, matched, matched_words, rates, shares, spread
+from analysis.tradeoff.answer import answer
+from analysis.tradeoff.choice import Preference, choose, sentence
+from analysis.tradeoff.choice import table as choice_table
+from analysis.tradeoff.matched import TARGET
 from analysis.tradeoff.settings import Setting, by_setting, table
 from study.store import StoreError
 
@@ -23,11 +34,16 @@ class Told:
 
     Attributes:
         frames: Of the study.
-        named: Keys of the trials whose pictures somebody asked for; empty for the rule that takes the least seed.
+        named: Keys of the trials whose sheets somebody asked for, as files too.
     """
 
     frames: Frames
     named: tuple[str, ...] = ()
+
+    @property
+    def protocol(self) -> str:
+        """Of the study."""
+        return str(self.frames.study.identity.get("protocol", ""))
 
     @cached_property
     def settings(self) -> list[Setting]:
@@ -40,14 +56,16 @@ class Told:
         return findings.by_trial(self.frames, self.settings)
 
     @cached_property
-    def shown(self) -> list[str]:
-        """Keys of the trials whose pictures are shown."""
-        return findings.chosen(self.frames, self.settings, list(self.named))
+    def answer(self) -> str:
+        """The answer in a sentence with its interval; of the paper's experiments, what they say of the claim first."""
+        claim = experiments.sentences(self.frames)
+        return claim[0] if claim else answer(self.frames.finished, self.protocol)
 
     @cached_property
     def sentences(self) -> list[str]:
-        """What the experiment says first, where the study is one of the paper's."""
-        return [*experiments.sentences(self.frames), *findings.sentences(self.frames, self.settings, self.trials)]
+        """What the study shows beside the answer, and what cannot be said."""
+        claim = experiments.sentences(self.frames)
+        return [*claim[1:], *findings.sentences(self.frames, self.settings, self.trials)]
 
 
 Section = tuple[str, Iterator[Part]]
@@ -57,29 +75,125 @@ def sections(told: Told) -> Iterator[Section]:
     """The title and the parts of each section; those that the study has nothing for are left out."""
     if experiment := experiments.experiment_of(told.frames):
         yield experiment.title, experiments.parts(told.frames)
-    yield "The trade-off", _tradeoff(told)
-    yield "Settings", iter([table(told.settings), words.IN_BRACKETS])
+    if told.frames.study.identity.get("search") != "headline":  # its arms are compared already: a front would mix them
+        yield "The trade-off", _front(told)
+        if not matched_words.lacking(told.frames.finished):
+            yield "Does raising the capacity pay?", _pays(told)
+    yield "Rate and distortion: what the nats buy", _rates(told)
+    yield "Settings", _settings(told)
+    yield "What matters?", _matters(told)
+    yield "Which setting should I use?", _choice(told)
     if scorecard.scored(told.frames.finished):
         yield "Scores", _scores(told)
+        yield "Would another score say the same?", _agreement(told)
     yield "Does the KL follow, and is it used?", _follows(told)
     yield "The audit: where the nats go", iter([scorecard.audit(told.frames, told.settings), words.AUDIT])
     yield "Choosing without labels", _label_free(told)
-    yield "Trials looked at", _trials(told)
+    if told.named:
+        yield "Trials asked for", _trials(told)
 
 
-def _tradeoff(told: Told) -> Iterator[Part]:
+def _front(told: Told) -> Iterator[Part]:
     finished, rows = told.frames.finished, told.settings
-    if told.frames.study.identity.get("search") == "headline":
-        yield "The arms are compared above: the front of a family would mix them."
-    elif any(row.estimates["mig_calibrated"].values for row in rows):
-        figure = Figure(figsize=(7.4, 4.9))
-        tradeoff.tradeoff(figure.subplots(), finished, rows)
-        yield Picture(figure, "tradeoff", "Reconstruction against mig_calibrated", words.as_drawn(rows))
-    else:
+    if not any(row.estimates[TARGET].values for row in rows):
         yield "No finished trial has a disentanglement score: there is no front to draw."
+        return
+    figure = Figure(figsize=(7.4, 4.9))
+    tradeoff.tradeoff(figure.subplots(), finished, rows)
+    yield Picture(figure, "tradeoff", f"Reconstruction against {TARGET}", words.as_drawn(rows))
+    standings = fronts.standings(finished, rows)
+    if any(one.p_family is not None for one in standings):
+        figure = Figure(figsize=(7.4, 1.2 + 0.28 * len(standings)))
+        fronts_figure.on_front(figure.subplots(), standings)
+        yield Picture(figure, "on_front", "Probability of each setting to be on a front", words.ON_FRONT)
+    yield fronts.table(standings)
+    yield fronts.caution(standings)
+    attained = attainment.attainment(finished)
+    if any(one.levels for one in attained):
+        figure = Figure(figsize=(7.4, 4.9))
+        fronts_figure.attainment(figure.subplots(), attained)
+        caption = fronts_figure.attainment_caption(attained)
+        yield Picture(figure, "attainment", "What the best and the worst seeds attain", caption)
+    volumes = attainment.volumes(finished)
+    yield attainment.volume_table(volumes)
+    yield words.VOLUME
+    yield from (attainment.volume_sentence(attainment.volume_gap(a, b)) for a, b in itertools.combinations(volumes, 2))
+
+
+def _rates(told: Told) -> Iterator[Part]:
+    finished, rows = told.frames.finished, told.settings
     figure = Figure(figsize=(7.4, 4.6))
     tradeoff.rate_distortion(figure.subplots(), finished, rows, told.frames.dataset.get("entropy"))
     yield Picture(figure, "rate_distortion", "Reconstruction against KL", words.as_drawn(rows))
+    compared = rates.summary(finished)
+    if not compared:
+        return
+    lines = {rate: rates.lines(finished, rate) for rate in ("kl", "info_sum")}
+    figure = Figure(figsize=(9.5, 4.2))
+    for axes, (rate, drawn) in zip(figure.subplots(1, 2, sharey=True), lines.items(), strict=True):
+        rates_figure.rates(axes, drawn, rate)
+    about = "Reconstruction along KL and along the sum of I_j, a line a family and seed"
+    yield Picture(figure, "rates", about, rates_figure.caption(lines["kl"]))
+    yield from rates.sentences(compared, told.protocol)
+    yield rates.table(compared)
+
+
+def _pays(told: Told) -> Iterator[Part]:
+    yield from experiments.compared(told.frames)
+    under = matched.across(told.frames.finished, told.protocol, scorecard.supervised(told.frames.finished))
+    if flips := matched_words.flips(under):
+        yield flips
+    if any(one.delta.values for one in under[1:]):
+        yield matched_words.table(under)
+
+
+def _settings(told: Told) -> Iterator[Part]:
+    yield table(told.settings)
+    yield words.IN_BRACKETS
+    spreads = spread.spreads(told.frames.finished, told.settings, TARGET, words.HALF_WIDTH)
+    if any(one.sd is not None for one in spreads):
+        yield from spread.sentences(spreads, TARGET, words.HALF_WIDTH)
+        yield spread.table(spreads, words.HALF_WIDTH)
+
+
+def _matters(told: Told) -> Iterator[Part]:
+    identity = told.frames.study.identity
+    if told.protocol == "laptop":
+        yield words.LAPTOP
+    for target in (TARGET, "recon"):
+        if identity.get("search") == "tradeoff":
+            found = importance.by_family(told.frames.finished, told.settings, target, identity, target == "recon")
+            yield from importance.sentences(found)
+            yield importance.table(found)
+            continue
+        apart = shares.by_family(told.frames.finished, told.settings, target, str(identity.get("search")))
+        yield from shares.sentences(apart)
+        if sources := [source for one in apart for source in one.by_source]:
+            figure = Figure(figsize=(7.4, 1.8 + 0.34 * len(set(sources))))
+            shares_figure.shares(figure.subplots(), apart)
+            yield Picture(figure, f"shares_{target}", f"What the variance of {target} is due to", words.SHARES)
+
+
+def _choice(told: Told) -> Iterator[Part]:
+    finished, rows = told.frames.finished, told.settings
+    means = [row.estimates["recon"].mean for row in rows if row.estimates["recon"].values]
+    half = round(statistics.median(means))
+    choices = [choose(finished, rows, wanted) for wanted in (Preference(), Preference(recon_at_most=half))]
+    if told.protocol == "laptop":
+        yield words.LAPTOP
+    yield from (sentence(one) for one in choices)
+    yield choice_table(choices)
+    yield words.CHOICE
+
+
+def _agreement(told: Told) -> Iterator[Part]:
+    found = agreement.agreement(told.frames.finished, told.settings, scorecard.supervised(told.frames.finished))
+    yield from agreement.sentences(found)
+    if len(found.names) > 1:
+        figure = Figure(figsize=(2.4 + 0.62 * len(found.names), 1.6 + 0.55 * len(found.names)))
+        agreement_figure.agreement(figure.subplots(), found)
+        about = f"n = {found.trials} trials of {found.settings} settings. {words.AGREEMENT}"
+        yield Picture(figure, "agreement", "Rank correlation of the scores over trials", about)
 
 
 def _scores(told: Told) -> Iterator[Part]:
@@ -117,9 +231,9 @@ def _label_free(told: Told) -> Iterator[Part]:
 
 
 def _trials(told: Told) -> Iterator[Part]:
-    yield f"{words.shown_trials(len(told.settings), len(told.shown), bool(told.named))} {words.SHEETS}"
+    yield words.SHEETS
     by_key = {row["key"]: row for row in records(told.trials)}
-    for key in told.shown:
+    for key in told.named:
         try:
             figure = sheets.trial_figure(told.frames, key)
         except StoreError as error:

@@ -6,6 +6,31 @@ IN_BRACKETS = (
     "Reconstruction (nats per image), KL (nats) and scores are means over seeds of held-out values; in brackets both "
     "values of two seeds, or the 95 % interval of three and more."
 )
+ON_FRONT = (
+    "How often as many other seeds would put a setting on the front, by redrawing the means of these: what varies are "
+    "seeds, not settings or the probe."
+)
+VOLUME = (
+    "Hypervolume: of the square between the best constant image (R0) and no loss, and between a score of 0 and of 1, "
+    "the share that a family's settings dominate, seed by seed. It grows with the number of settings, so families are "
+    "compared at equal settings and seeds alone."
+)
+HALF_WIDTH = 0.05
+"""Of the score, to which a study might want to know a setting's mean."""
+SHARES = (
+    "Variance components of a complete grid, settings x seeds, by expected mean squares; they sum to 1, and one may "
+    "come out under 0. The shares are of this grid: a wider range of a field would make its share greater."
+)
+LAPTOP = "A laptop study does not show this: what follows is how a longer study would answer."
+CHOICE = (
+    "Looks: means over the seeds that made the choice, which is why they are too good. Honest: chosen on all seeds but "
+    "one, read on that one, averaged; without an interval, since the choices share seeds. Your own preference: "
+    "notebook 04_choose_a_setting."
+)
+AGREEMENT = (
+    "Spearman's correlation over trials; -recon is reconstruction, turned so that more is better. Under 0 beside a "
+    "score: what reconstructs better scores lower, the trade-off itself."
+)
 COLUMNS = (
     "follows: mean |KL - C| over the ramp, nats. opened: latents in the order in which I_j rose through 0.2 nats, and "
     "C there in nats (for fixed beta: the update). position R^2: of x and y, the lesser, predicted jointly from the "
@@ -38,8 +63,7 @@ LABEL_FREE = (
 SHEETS = (
     "Traversals: one held-out image, each latent from -3 to 3 while the "
     "others stay at their means; rows by held-out KL, with KL and I_j in nats and the factor that the latent says most "
-    "of, as a share of that factor's entropy. Inactive latents are grey. Other trials: "
-    "python -m analysis.report STORE --trials KEY ..."
+    "of, as a share of that factor's entropy. Inactive latents are grey."
 )
 
 
@@ -52,11 +76,3 @@ def as_drawn(rows: list[Setting]) -> str:
     if max(seeds) > 2:
         words.append("Bars are 95 % intervals of the means.")
     return " ".join(words)
-
-
-def shown_trials(settings: int, shown: int, named: bool) -> str:
-    """Which trials' pictures are shown, of a study with so many settings."""
-    if named:
-        return "The trials asked for."
-    some = "Of each setting" if shown == settings else f"Of {shown} of the {settings} settings, evenly taken,"
-    return f"{some} the trial with the least seed."

@@ -1,7 +1,8 @@
-"""How far a conclusion hangs on the choice of the score: do the scores rank the same trials first?"""
+"""Would another score say the same? How nearly the scores rank the trials alike, and which setting each calls best."""
 
+import itertools
 import math
-from collections.abc import Callable
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,221 +10,142 @@ import pandas as pd
 import scipy.stats
 from numpy.typing import NDArray
 
-from analysis.scorecard import supervised
-from analysis.statistics import BOOTSTRAP_SEEDS, Estimate, clustered, over_seeds
-from analysis.tradeoff.cells import by_cell, repeated, some
+from analysis.statistics import Estimate, clustered, over_seeds
 from analysis.tradeoff.settings import Setting
 
-Statistic = Callable[[NDArray[np.float64]], float]
-
 RECON = "-recon"
-"""Reconstruction, so turned that more is better, as it stands beside the scores."""
-
-
-@dataclass(frozen=True)
-class Best:
-    """The setting that a score puts first.
-
-    Attributes:
-        score: The column.
-        setting: With the greatest mean over seeds, of those with all seeds; the first of equal ones.
-        mean: Its score; not free of the winner's curse.
-        place: Of the same setting under the first of the scores, 1 for the best; None where that lacks a seed of it.
-    """
-
-    score: str
-    setting: Setting
-    mean: Estimate
-    place: int | None
+"""Reconstruction, turned so that more is better like a score."""
+LEAST_TRIALS = 3
+"""Two trials agree or not: that is no rank correlation."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Rank agreement over trials.
+    """How nearly the scores rank the trials of a study alike.
 
     Attributes:
-        names: The scores that were compared, last `-recon`.
-        pairs: Spearman's correlation of each two, the earlier name first. Intervals are over settings, which are
-            resampled with all their seeds, from ten settings on.
-        concordance: Kendall's W of the scores without recon: 1 where all rank alike, about 1 / scores where they have
-            nothing in common.
-        judged: Trials that have all these scores, over which W goes.
-        trials: Finished ones.
-        settings: That they belong to.
-        best: By score; empty where no setting has all seeds.
-        left_out: Scores that were not compared, or not over all trials, and why.
+        names: The scores that are compared, `-recon` last.
+        pairs: Spearman's correlation over trials of each two of them, by their names, in both orders.
+        concordance: Kendall's W of the scores, without recon: 1 where all rank alike, 0 where nothing is shared; NaN
+            under two scores. It has no interval.
+        trials: How many trials have all of the scores.
+        settings: Of how many settings.
+        best: Of each score, the label of the setting with the greatest mean over seeds and that mean; of `-recon`, the
+            setting that reconstructs best and its recon (nats).
+        left_out: Scores that are not compared, and why.
     """
 
     names: tuple[str, ...]
     pairs: dict[tuple[str, str], Estimate]
-    concordance: Estimate
-    judged: int
+    concordance: float
     trials: int
     settings: int
-    best: tuple[Best, ...]
+    best: dict[str, tuple[str, float]]
     left_out: dict[str, str]
 
 
-def agreement(finished: pd.DataFrame, rows: list[Setting]) -> Agreement:
-    """The agreement of all supervised scores and of reconstruction.
+def agreement(finished: pd.DataFrame, rows: list[Setting], scores: list[str]) -> Agreement:
+    """The rank agreement of scores over trials; the uncertainty is over settings, taken with all their seeds.
 
-    Scores of one kind, such as MIG on mean and on sampled codes, agree because they are nearly one: W over them says
-    less than their number promises.
+    Trials differ by setting and by seed, so two scores may agree on settings and not on seeds; both are in one number.
 
     Args:
-        finished: `Frames.finished`; of one family or of all.
-        rows: Its settings.
+        finished: `Frames.finished`.
+        rows: Their settings.
+        scores: Columns, more is better, as `scorecard.supervised` names them.
     """
-    columns = _columns(finished)
-    left_out = {name: why for name, values in columns.items() if (why := _unusable(values))}
-    used = {name: values for name, values in columns.items() if name not in left_out}
-    for name, values in used.items():
-        if lacks := int(np.isnan(values).sum()):
-            left_out[name] = f"missing in {lacks} of {len(values)} trials, compared over the others"
-    scores, names = [name for name in used if name != RECON], tuple(used)
-    places = [np.flatnonzero((finished["setting"] == row.id).to_numpy()) for row in rows] if len(finished) else []
-    whole = np.column_stack([used[name] for name in scores]) if scores else np.empty((len(finished), 0))
-    pairs = {
-        (one, other): _over(places, np.column_stack([used[one], used[other]]), rank_correlation)
-        for at, one in enumerate(names)
-        for other in names[at + 1 :]
-    }
-    judged = ~np.isnan(whole).any(axis=1)
-    settings = sum(len(chosen) > 0 for chosen in places)
-    concordance = _over(places, whole, concordance_of) if len(scores) > 1 else over_seeds([])
-    count = int(judged.sum()) if len(scores) > 1 else 0
-    best = () if repeated(finished, rows) else _best(finished, rows, scores)
-    return Agreement(names, pairs, concordance, count, len(finished), settings, best, left_out)
-
-
-def rank_correlation(table: NDArray[np.float64]) -> float:
-    """Spearman's correlation of two columns, (n, 2); NaN where one does not vary."""
-    ranks = scipy.stats.rankdata(table, axis=0)
-    centred = ranks - ranks.mean(axis=0)
-    spread = float(np.prod(np.sqrt((centred**2).sum(axis=0))))
-    return float(centred[:, 0] @ centred[:, 1]) / spread if spread > 0 else math.nan
-
-
-def concordance_of(table: NDArray[np.float64]) -> float:
-    """Kendall's W of the columns as judges of the rows, (n, m), corrected for ties; NaN where nobody ranks anything.
-
-    Source: Kendall and Babington Smith 1939, "The problem of m rankings".
-    """
-    ranks = scipy.stats.rankdata(table, axis=0)
-    centred = ranks - ranks.mean(axis=0)
-    most = table.shape[1] * float((centred**2).sum())  # m times the spread of all judges, ties and all
-    return float((centred.sum(axis=1) ** 2).sum()) / most if most > 0 else math.nan
-
-
-def matrix(found: Agreement) -> pd.DataFrame:
-    """Spearman's correlations as text with intervals, each pair once: rows and columns are scores."""
-    return pd.DataFrame(
-        {
-            "score": other,
-            **{
-                one: format(found.pairs[one, other], ".2f") if (one, other) in found.pairs else ""
-                for one in found.names[:-1]
-            },
-        }
-        for other in found.names[1:]
+    kept, left_out = _told(finished, scores)
+    if finished.empty or not kept:
+        return Agreement((), {}, math.nan, 0, 0, {}, left_out)
+    names = [*kept, RECON]
+    table = finished.assign(**{RECON: -finished["recon"]}).loc[:, ["setting", *names]].dropna()
+    groups = [group.loc[:, names].to_numpy(float) for _, group in table.groupby("setting", sort=False)]
+    pairs = {}
+    for (i, one), (j, other) in itertools.combinations(enumerate(names), 2):
+        pairs[one, other] = pairs[other, one] = clustered(
+            [group[:, [i, j]] for group in groups], lambda both: _spearman(both[:, 0], both[:, 1])
+        )
+    values = table.loc[:, kept].to_numpy(float)
+    return Agreement(
+        tuple(names), pairs, concordance(values), len(table), len(groups), _best(finished, rows, names), left_out
     )
+
+
+def concordance(values: NDArray[np.float64]) -> float:
+    """Kendall's W of m scores over n trials, tie-corrected: (n, m) -> 0 to 1; NaN under two scores or three trials.
+
+    Source: Kendall and Babington Smith 1939; Friedman's statistic over m (n - 1).
+    """
+    trials, scores = values.shape
+    if scores < 2 or trials < LEAST_TRIALS:
+        return math.nan
+    return float(scipy.stats.friedmanchisquare(*values).statistic) / (scores * (trials - 1))
 
 
 def table(found: Agreement) -> pd.DataFrame:
-    """The best setting under each score as text: `score`, `best setting`, `mean`, `place under` the first score."""
-    return pd.DataFrame(
-        {
-            "score": one.score,
-            "best setting": one.setting.label,
-            "family": one.setting.family,
-            "mean": format(one.mean, ".3f"),
-            f"place under {found.best[0].score}": "-" if one.place is None else str(one.place),
-        }
-        for one in found.best
-    )
+    """Spearman's correlations as text, a row and a column a score, with intervals from ten settings on."""
+    cells = {
+        other: ["1" if one == other else format(found.pairs[one, other], ".2f") for one in found.names]
+        for other in found.names
+    }
+    return pd.DataFrame({"over trials": list(found.names)} | cells)
 
 
 def sentences(found: Agreement) -> list[str]:
-    """Whether the scores agree, whether they choose the same setting, and which of them were not asked."""
-    scores = [name for name in found.names if name != RECON]
+    """How far the scores agree, where they choose different settings, and which are not compared."""
     said = []
-    if found.concordance.values:
+    scores = [name for name in found.names if name != RECON]
+    if not math.isnan(found.concordance):
+        weakest = min(itertools.combinations(scores, 2), key=lambda pair: found.pairs[pair].mean)
         said.append(
-            f"Over {found.judged} trials the {len(scores)} scores agree with Kendall's W = {found.concordance:.2f} (1: "
-            f"all rank alike; {1 / len(scores):.2f}: nothing in common)"
-            + (f"; under {BOOTSTRAP_SEEDS} settings give no interval." if found.concordance.low is None else ".")
+            f"Over {found.trials} trials of {found.settings} settings the {len(scores)} scores agree to Kendall's W = "
+            f"{found.concordance:.2f} (1: all rank alike); least {weakest[0]} and {weakest[1]}, Spearman "
+            f"{found.pairs[weakest]:.2f}."
         )
-        said.append(_extremes(found, scores))
-    else:
-        said.append(f"Whether scores agree cannot be said: {len(scores)} of them can be ranked, and it takes two.")
-    said.append(_flips(found))
-    if found.left_out:
-        said.append("; ".join(f"{name} is {why}" for name, why in found.left_out.items()) + ".")
-    return [sentence for sentence in said if sentence]
-
-
-def _columns(finished: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """Scores and turned recon by name, NaN where missing or infinite."""
-    if finished.empty:
-        return {}
-    found = {name: np.array(finished[name].astype(float).tolist()) for name in supervised(finished)}
-    if "recon" in finished:
-        found[RECON] = -np.array(finished["recon"].astype(float).tolist())
-    return {name: np.where(np.isfinite(values), values, np.nan) for name, values in found.items()}
-
-
-def _unusable(values: NDArray[np.float64]) -> str:
-    """Why a column ranks nothing; empty where it does."""
-    known = values[~np.isnan(values)]
-    if len(known) < 2:
-        return f"left out: {len(known)} of {len(values)} trials have it"
-    return "left out: the same in all trials" if np.ptp(known) == 0 else ""
-
-
-def _over(places: list[NDArray[np.intp]], table: NDArray[np.float64], statistic: Statistic) -> Estimate:
-    """A statistic of the trials that have all columns, settings resampled."""
-    clusters = [rows[np.isfinite(rows.sum(axis=1))] for rows in (table[chosen] for chosen in places)]
-    return clustered([rows for rows in clusters if len(rows)], statistic)
-
-
-def _best(finished: pd.DataFrame, rows: list[Setting], scores: list[str]) -> tuple[Best, ...]:
-    """What each score puts first of the settings that have it in all seeds."""
-    found, places = [], {}
+    by_setting: dict[str, list[str]] = {}
     for name in scores:
-        cells = by_cell(finished, rows, name).dropna()
-        if cells.empty:
-            continue
-        means = dict(zip(cells.index.tolist(), cells.to_numpy().mean(axis=1).tolist(), strict=True))
-        places = places or {one: 1 + sum(other > mean for other in means.values()) for one, mean in means.items()}
-        setting = max((row for row in rows if row.id in means), key=lambda row: means[row.id])
-        found.append(Best(name, setting, over_seeds(cells.loc[setting.id].tolist()), places.get(setting.id)))
-    return tuple(found)
+        if name in found.best:
+            by_setting.setdefault(found.best[name][0], []).append(name)
+    if len(by_setting) == 1 and len(scores) > 1:
+        said.append(f"All call the same setting best: {next(iter(by_setting))}.")
+    elif len(by_setting) > 1:
+        words = "; ".join(f"{label} by {', '.join(names)}" for label, names in by_setting.items())
+        said.append(f"They do not call the same setting best: {words}.")
+    return [*said, *(f"{name} is not compared: {reason}." for name, reason in found.left_out.items())]
 
 
-def _extremes(found: Agreement, scores: list[str]) -> str:
-    """The two scores that agree least, and how reconstruction stands to the scores."""
-    known = {pair: value for pair, value in found.pairs.items() if value.values}
-    among = {pair: value for pair, value in known.items() if RECON not in pair}
-    (one, other), least = min(among.items(), key=lambda item: item[1].mean)
-    words = f"Least agree {one} and {other}: Spearman's correlation {least:.2f}."
-    recon = [value.mean for pair, value in known.items() if RECON in pair]
-    if recon:
-        words += (
-            f" Their correlation with good reconstruction goes from {min(recon):.2f} to {max(recon):.2f} (under 0: "
-            "what reconstructs well disentangles badly)."
-        )
-    return words
+def _told(finished: pd.DataFrame, scores: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The scores that can be compared, and why the others cannot."""
+    kept, left_out = [], {}
+    for name in scores:
+        values = finished[name].to_numpy(float) if name in finished else np.empty(0)
+        known = values[~np.isnan(values)]
+        if not np.isfinite(known).all():
+            left_out[name] = "it is infinite in some trial"
+        elif len(known) < LEAST_TRIALS:
+            left_out[name] = f"{len(known)} trials have it"
+        elif len(np.unique(known)) == 1:
+            left_out[name] = "it is the same in every trial"
+        elif 2 * len(known) < len(finished):
+            left_out[name] = f"only {len(known)} of {len(finished)} trials have it"
+        else:
+            kept.append(name)
+    return kept, left_out
 
 
-def _flips(found: Agreement) -> str:
-    if not found.best:
-        return "Which setting is best under which score cannot be said: none has all its seeds, once each."
-    if len(found.best) == 1:
-        return ""
-    chosen: dict[str, list[str]] = {}
-    for one in found.best:
-        chosen.setdefault(one.setting.label, []).append(one.score)
-    if len(chosen) == 1:
-        return f"All scores put the same setting first: {found.best[0].setting.label}."
-    words = [f"{label} under {some(names)}" for label, names in chosen.items()]
-    return f"The best setting hangs on the score: {'; '.join(words)}."
+def _best(finished: pd.DataFrame, rows: list[Setting], names: list[str]) -> dict[str, tuple[str, float]]:
+    labels, found = {row.id: row.label for row in rows}, {}
+    turned = finished.assign(**{RECON: -finished["recon"]})
+    for name in names:
+        groups = [(str(setting), group[name].tolist()) for setting, group in turned.groupby("setting", sort=False)]
+        means = {setting: over_seeds(values).mean for setting, values in groups}
+        best = max(means, key=lambda setting: -math.inf if math.isnan(means[setting]) else means[setting])
+        found[name] = (labels[best], -means[best] if name == RECON else means[best])
+    return found
+
+
+def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """NaN where either is constant, as in some resample."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", scipy.stats.ConstantInputWarning)
+        return float(scipy.stats.spearmanr(one, other)[0])  # type: ignore[arg-type]

@@ -11,10 +11,8 @@ import pandas as pd
 from analysis.frames import LEADING
 from analysis.statistics import Estimate, over_seeds
 from analysis.tradeoff import arms, matched, matched_words
-from analysis.tradeoff.matched import Comparison
+from analysis.tradeoff.matched import TARGET, Comparison
 
-SCORE = "mig_calibrated"
-"""The target of searches and fronts."""
 _NONE = over_seeds([])
 
 
@@ -41,7 +39,7 @@ class Cost:
     reason: str = ""
 
 
-def costs(finished: pd.DataFrame, score: str = SCORE) -> list[Cost]:
+def costs(finished: pd.DataFrame, score: str = TARGET) -> list[Cost]:
     """What each arm pays from end to end; the uncertainty is over seeds, the settings are taken as given.
 
     Args:
@@ -84,7 +82,7 @@ def _at(trials: pd.DataFrame, field: str, value: float, others: list[str], colum
     return chosen.pivot_table(index=["one", *others], columns="seed", values=column)
 
 
-def answer(finished: pd.DataFrame, protocol: str, score: str = SCORE) -> str:
+def answer(finished: pd.DataFrame, protocol: str, score: str = TARGET) -> str:
     """What the study says first, with its interval: whether raising the capacity pays, and what each family costs.
 
     Args:

@@ -1,4 +1,4 @@
-"""The arms of a study: the curve of each between reconstruction and disentanglement, and what a score costs on it."""
+"""The arms of a study: the curve of each, such as of disentanglement along reconstruction, and what a score costs."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.frames import LEADING, SETTING_FIELDS, records
-from analysis.statistics import Estimate, over_seeds
+from analysis.statistics import Estimate, effect_size, over_seeds, paired_p
 
 CAPACITY, NO_RAMP, FIXED, ANNEALED = "capacity", "capacity, no ramp", "fixed beta", "annealed beta"
 LEVELS = 4
@@ -21,21 +21,21 @@ class Curve:
     """One arm and seed, all settings, not the best alone.
 
     Attributes:
-        recon: Reconstruction, rising, nats per image: (n,).
-        score: Of the same settings: (n,).
+        x: Rising, such as reconstruction, nats per image: (n,).
+        y: Of the same settings, such as a score: (n,).
     """
 
-    recon: NDArray[np.float64]
-    score: NDArray[np.float64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
 
-    def at(self, recon: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The score, linear between settings; those that reconstruct equally well are one point at their mean score.
+    def at(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """y, linear between settings; those of equal x are one point at their mean y.
 
         Args:
-            recon: Nats per image, inside the range of the curve.
+            x: Inside the range of the curve.
         """
-        known, place, counts = np.unique(self.recon, return_inverse=True, return_counts=True)
-        return np.interp(recon, known, np.bincount(place, self.score) / counts)
+        known, place, counts = np.unique(self.x, return_inverse=True, return_counts=True)
+        return np.interp(x, known, np.bincount(place, self.y) / counts)
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,24 @@ class Level:
         difference: Least recon of a minus that of b among settings that reach it, nats, over seeds where both do.
         seeds: How many seeds both arms have.
         censored: In how many of these no setting of a reaches it, and none of b.
+        adjusted: `p` after Holm's correction for all levels of the study's comparisons that have one.
     """
 
     at_least: float
     difference: Estimate
     seeds: int
     censored: tuple[int, int]
+    adjusted: float | None = None
+
+    @property
+    def effect(self) -> float | None:
+        """Mean difference in standard deviations of the seeds'; None under three seeds or where all are equal."""
+        return effect_size(self.difference.values)
+
+    @property
+    def p(self) -> float | None:
+        """Of the paired t test; None under ten seeds, and where any is censored: the outcome chose those left."""
+        return None if any(self.censored) else paired_p(self.difference.values)
 
 
 def arm(trial: dict[str, Any]) -> str:
@@ -81,27 +93,31 @@ def with_arms(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([told, both.assign(arm=ANNEALED)], ignore_index=True) if len(both) else told
 
 
-def curves(trials: pd.DataFrame, name: str, score: str) -> dict[int, Curve]:
-    """The curve of each seed of one arm; without points where none of a seed's settings has the score.
+def curves(trials: pd.DataFrame, name: str, y: str, x: str = "recon") -> dict[int, Curve]:
+    """The curve of each seed of one arm; without points where none of a seed's settings has both values.
 
     Args:
-        trials: Finished ones: `arm`, `seed`, `recon` (held-out, nats per image) and the score.
+        trials: Finished ones: `arm`, `seed` and both columns.
         name: The arm.
-        score: A column; settings where it is missing or infinite take no part.
+        y: A column, such as a score; settings where it is missing or infinite take no part.
+        x: A column along which y is told: held-out reconstruction, or a rate.
 
     Returns:
         By seed.
     """
     chosen = trials.loc[trials["arm"] == name]
-    scores = chosen[score].astype(float).tolist() if score in chosen else [math.nan] * len(chosen)
+    none = [math.nan] * len(chosen)
+    columns = [chosen[column].astype(float).tolist() if column in chosen else none for column in (x, y)]
     found: dict[int, list[tuple[float, float]]] = {seed: [] for seed in chosen["seed"].tolist()}
-    for seed, *point in zip(chosen["seed"].tolist(), chosen["recon"].tolist(), scores, strict=True):
+    for seed, *point in zip(chosen["seed"].tolist(), *columns, strict=True):
         if all(map(math.isfinite, point)):
             found[seed].append((point[0], point[1]))
     return {seed: Curve(*np.array(sorted(points), float).reshape(-1, 2).T) for seed, points in found.items()}
 
 
-def curves_of_both(trials: pd.DataFrame, a: str, b: str, score: str) -> tuple[dict[int, Curve], dict[int, Curve]]:
+def curves_of_both(
+    trials: pd.DataFrame, a: str, b: str, y: str, x: str = "recon"
+) -> tuple[dict[int, Curve], dict[int, Curve]]:
     """The curves of two arms, as `curves` gives them.
 
     Raises:
@@ -111,7 +127,7 @@ def curves_of_both(trials: pd.DataFrame, a: str, b: str, score: str) -> tuple[di
     for name in (a, b):
         if name not in arms:
             raise ValueError(f"no trial is of the arm {name!r}; name one of {', '.join(arms)}")
-    return curves(trials, a, score), curves(trials, b, score)
+    return curves(trials, a, y, x), curves(trials, b, y, x)
 
 
 def reached(trials: pd.DataFrame, a: str, b: str, score: str, levels: Sequence[float] | None = None) -> list[Level]:
@@ -129,7 +145,7 @@ def reached(trials: pd.DataFrame, a: str, b: str, score: str, levels: Sequence[f
         ValueError: An arm that no trial has.
     """
     found = curves_of_both(trials, a, b, score)
-    sides = [{seed: curve for seed, curve in side.items() if len(curve.recon)} for side in found]
+    sides = [{seed: curve for seed, curve in side.items() if len(curve.x)} for side in found]
     both = sorted(sides[0].keys() & sides[1].keys())
     if not both:
         return []
@@ -147,15 +163,15 @@ def crossed(trials: pd.DataFrame, name: str) -> list[str]:
     An arm with any is no one-parameter family: its curve then joins settings that differ in several things.
     """
     group = trials.loc[trials["arm"] == name]
-    own = {"objective", *(LEADING.get(family, "") for family in group["family"])}
+    own = {"objective", *(LEADING.get(family, "") for family in group.get("family", []))}
     fields = [field for field in SETTING_FIELDS if field in group and field not in own]
     return [field for field in fields if len(set(group[field].dropna())) > 1]
 
 
 def _even(sides: list[dict[int, Curve]], seeds: list[int]) -> list[float]:
     """The default levels of `reached`; one where all scores are the same."""
-    least = min(float(np.median([side[seed].score.min() for seed in seeds])) for side in sides)
-    greatest = min(float(np.median([side[seed].score.max() for seed in seeds])) for side in sides)
+    least = min(float(np.median([side[seed].y.min() for seed in seeds])) for side in sides)
+    greatest = min(float(np.median([side[seed].y.max() for seed in seeds])) for side in sides)
     return np.unique(np.linspace(least, greatest, LEVELS + 2)[1:-1]).tolist()
 
 
@@ -167,4 +183,4 @@ def _level(sides: list[dict[int, Curve]], seeds: list[int], level: float) -> Lev
 
 def _least(curve: Curve, level: float) -> float:
     """Least recon of the settings that reach a score; NaN where none does."""
-    return float(min(curve.recon[curve.score >= level], default=math.nan))
+    return float(min(curve.x[curve.y >= level], default=math.nan))

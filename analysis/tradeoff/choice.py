@@ -1,258 +1,191 @@
-"""Which setting to use, for a stated preference, and how much worse it is than it looked when it was chosen.
+"""Which setting to use for a stated preference, and how much of its lead is luck.
 
-The best of many settings owes its place partly to luck: its own mean is too good (the winner's curse). So one seed at a
-time is left out, a setting chosen on the rest, and looked at on the seed that had no part in choosing it.
+The best of many noisy means looks better than it is. So the choice is made on all seeds but one and read on the seed
+left out, for each seed in turn; a naive choice of 12 equal settings at 5 seeds is .73 standard deviations too good.
 """
 
-import dataclasses
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.tradeoff.cells import by_cell, lacking, repeated, some
+from analysis.statistics import Estimate, over_seeds
+from analysis.tradeoff.fronts import replicates
+from analysis.tradeoff.matched import TARGET
 from analysis.tradeoff.settings import Setting
 from trainables.checks import InputError
 
 
-class Outcome(NamedTuple):
-    """What a setting gives: its score, and its recon in nats per image."""
-
-    score: float
-    recon: float
-
-
-NOTHING = Outcome(math.nan, math.nan)
-
-
 @dataclass(frozen=True)
 class Preference:
-    """What a setting is wanted for; without a limit the greatest score.
+    """What a user wants of a setting; one limit at most, and the other target is made as good as it can be.
 
     Attributes:
-        recon_at_most: The greatest score among settings whose mean recon is at most so many nats per image.
-        score_at_least: The least recon among settings whose mean score is at least this.
+        score: Column of the disentanglement score; more is better.
+        recon_at_most: Mean held-out reconstruction allowed, nats per image; then the greatest score wins.
+        score_at_least: Mean score asked for; then the least reconstruction wins.
 
     Raises:
         InputError: Both limits, or one that is no number.
     """
 
+    score: str = TARGET
     recon_at_most: float | None = None
     score_at_least: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("recon_at_most", "score_at_least"):
-            limit = getattr(self, name)
-            if limit is not None and not math.isfinite(limit):
-                raise InputError(f"{name}={limit} is no limit; give a finite number, or leave it out")
-        if self.recon_at_most is not None and self.score_at_least is not None:
+        limits = {"recon_at_most": self.recon_at_most, "score_at_least": self.score_at_least}
+        given = {name: value for name, value in limits.items() if value is not None}
+        if len(given) > 1:
+            words = ", ".join(f"{name}={value:g}" for name, value in given.items())
             raise InputError(
-                f"recon_at_most={self.recon_at_most:g} and score_at_least={self.score_at_least:g} are two limits, and "
-                "one is understood; leave one out"
+                f"{words}: a preference has one limit at most; drop one, the other target is then optimised"
             )
+        for name, value in given.items():
+            if not math.isfinite(value):
+                raise InputError(f"{name}={value:g} is no limit; give a finite number, or leave it out")
 
     def __str__(self) -> str:
         if self.recon_at_most is not None:
-            return f"greatest score at recon of at most {self.recon_at_most:g} nats"
-        return "greatest score" if self.score_at_least is None else f"least recon at {self._least}"
+            return f"the greatest {self.score} at a reconstruction of at most {self.recon_at_most:g} nats"
+        if self.score_at_least is not None:
+            return f"the least reconstruction at a {self.score} of at least {self.score_at_least:g}"
+        return f"the greatest {self.score}"
 
-    @property
-    def _least(self) -> str:
-        return f"a score of at least {self.score_at_least:g}"
-
-    def best(self, score: NDArray[np.float64], recon: NDArray[np.float64]) -> int | None:
-        """The place of the setting wanted, the first of equal ones; None where none is within the limit.
+    def best(self, means: NDArray[np.float64]) -> int | None:
+        """The place of the preferred setting, the first of equal ones; None where none keeps the limit.
 
         Args:
-            score: Mean of each setting, (n,).
-            recon: Mean of each, nats per image, (n,).
+            means: recon (nats) and score of each setting: (settings, 2).
         """
-        within = np.full(len(score), True)
+        recon, score = means.T
+        allowed = np.ones(len(means), bool)
         if self.recon_at_most is not None:
-            within = recon <= self.recon_at_most
+            allowed = recon <= self.recon_at_most
         if self.score_at_least is not None:
-            within = score >= self.score_at_least
-        if not within.any():
+            allowed = score >= self.score_at_least
+        if not allowed.any():
             return None
-        worth = score if self.score_at_least is None else -recon
-        return int(np.argmax(np.where(within, worth, -np.inf)))
+        worth = -recon if self.score_at_least is not None else score
+        return int(np.argmax(np.where(allowed, worth, -np.inf)))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A setting chosen by what was seen of it, and what such a choice is worth on a seed that it has not seen.
+    """The setting that a preference chooses.
 
     Attributes:
-        preference: What was wanted.
-        score: Column of the score.
-        chosen: On all seeds; None where none is within the limit.
-        naive: Its means over the seeds that chose it: too good.
-        honest: Means over the left-out seeds. They carry no interval: the choices share seeds, and a t interval of five
-            covers 80 %. The choices are made on one seed less than there are, so they are rather too modest.
-        times: How often each setting was chosen, the most frequent first, by label.
-        refused: Left-out seeds without which no setting is within the limit; they are not in `honest`.
-        settings: How many compete: those with all seeds.
+        preference: Stated beforehand.
+        setting: Chosen on all seeds; None where there is a reason.
+        recon: Of it over the seeds that chose it, nats per image: too good, since they did.
+        score: The same of the score.
+        honest_recon: Mean over the seeds of what the choice on the other seeds gives on that seed; NaN where one seed's
+            choice keeps no limit. Without an interval: the choices share seeds.
+        honest_score: The same of the score.
+        chosen: Which settings the choices without one seed fell on, and how often.
         seeds: How many.
-        left_out: The trials for lack of which settings do not compete.
-        reason: Why there is no choice, or no honest value of it; empty where there is.
+        left_out: Labels of settings that some seed lacks: they do not compete.
+        reason: Why there is no choice, or no honest value of it; empty where there are both.
     """
 
     preference: Preference
-    score: str
-    chosen: Setting | None = None
-    naive: Outcome = NOTHING
-    honest: Outcome = NOTHING
-    times: tuple[tuple[str, int], ...] = ()
-    refused: int = 0
-    settings: int = 0
+    setting: Setting | None = None
+    recon: Estimate = over_seeds([])  # noqa: RUF009
+    score: Estimate = over_seeds([])  # noqa: RUF009
+    honest_recon: float = math.nan
+    honest_score: float = math.nan
+    chosen: tuple[tuple[str, int], ...] = ()
     seeds: int = 0
     left_out: tuple[str, ...] = ()
     reason: str = ""
 
     @property
-    def curse(self) -> Outcome:
-        """Naive minus honest: above 0 in the score and under 0 in recon, the choice looked better than it is.
-
-        0 where the same setting is chosen whichever seed is left out. The average over many studies is what is free of
-        the curse, not each single value.
-        """
-        return Outcome(self.naive.score - self.honest.score, self.naive.recon - self.honest.recon)
+    def curse(self) -> tuple[float, float]:
+        """How much better the naive means are than the honest ones: nats of reconstruction, and score."""
+        return self.honest_recon - self.recon.mean, self.score.mean - self.honest_score
 
 
-def choose(
-    finished: pd.DataFrame, rows: list[Setting], preference: Preference, score: str = "mig_calibrated"
-) -> Choice:
-    """The setting that a preference asks for.
+def choose(finished: pd.DataFrame, rows: list[Setting], preference: Preference) -> Choice:
+    """The setting for a preference; the uncertainty is over seeds, the settings that were tried are taken as given.
+
+    Only settings that have every seed compete: a mean of fewer seeds is luckier.
 
     Args:
         finished: `Frames.finished`.
-        rows: The settings that compete, of one family or of all.
+        rows: The settings of the same trials.
         preference: What is wanted.
-        score: Column of the score; more is better.
     """
-    if reason := repeated(finished, rows):
-        return Choice(preference, score, reason=reason)
-    scores, recons = (by_cell(finished, rows, column) for column in (score, "recon"))
-    gaps, seeds = (scores + recons).isna(), len(scores.columns)
-    complete = [row for row in rows if not gaps.loc[row.id].any()]
-    lacks = tuple(lacking(scores + recons, rows))
-    choice = Choice(preference, score, settings=len(complete), seeds=seeds, left_out=lacks)
-    if not complete or not seeds:
-        return dataclasses.replace(choice, settings=0, reason=_empty(finished, score, seeds))
-    table = np.stack([cells.loc[[row.id for row in complete]].to_numpy() for cells in (scores, recons)])
-    means = table.mean(axis=2)
-    if (place := preference.best(*means)) is None:
-        return dataclasses.replace(choice, reason=_out_of_reach(preference, means))
-    choice = dataclasses.replace(choice, chosen=complete[place], naive=Outcome(*means[:, place].tolist()))
-    if seeds < 2:
-        return dataclasses.replace(choice, reason="one seed, and none to look at the choice with")
-    places = [preference.best(*np.delete(table, seed, axis=2).mean(axis=2)) for seed in range(seeds)]
-    seen = [table[:, other, seed] for seed, other in enumerate(places) if other is not None]
-    if not seen:
-        return dataclasses.replace(choice, reason="without any one of the seeds no setting is within the limit")
-    times = Counter(complete[other].label for other in places if other is not None).most_common()
-    honest = Outcome(*np.mean(seen, axis=0).tolist())
-    return dataclasses.replace(choice, honest=honest, times=tuple(times), refused=places.count(None))
+    every = replicates(finished, preference.score)
+    by_id, whole = {row.id: row for row in rows}, np.flatnonzero(every.present.all(axis=1)).tolist()
+    settings = [by_id[every.settings[place]] for place in whole]
+    left_out = tuple(by_id[one].label for place, one in enumerate(every.settings) if place not in whole)
+    values, seeds = every.values[whole], len(every.seeds)
+    if not settings:
+        return Choice(preference, left_out=left_out, reason=f"no setting has {preference.score} in every seed")
+    place = preference.best(values.mean(axis=1))
+    if place is None:
+        return Choice(preference, seeds=seeds, left_out=left_out, reason=_out_of_reach(preference, values))
+    recon, score = (over_seeds(values[place, :, target].tolist()) for target in (0, 1))
+    told = {"recon": recon, "score": score, "seeds": seeds, "left_out": left_out}
+    if seeds == 1:
+        return Choice(preference, settings[place], **told, reason="one seed: how much of its lead is luck is unknown")
+    without = [preference.best(np.delete(values, seed, axis=1).mean(axis=1)) for seed in range(seeds)]
+    chosen = Counter("none" if one is None else settings[one].label for one in without)
+    told["chosen"] = tuple(chosen.most_common())
+    if None in without:
+        reason = "without one of the seeds no setting keeps the limit: it is at the edge of what is reached"
+        return Choice(preference, settings[place], **told, reason=reason)
+    read = np.mean([values[one, seed] for seed, one in enumerate(without)], axis=0)
+    return Choice(preference, settings[place], **told, honest_recon=float(read[0]), honest_score=float(read[1]))
 
 
-def table(found: list[Choice]) -> pd.DataFrame:
-    """Choices as text, one row each.
+def table(choices: list[Choice]) -> pd.DataFrame:
+    """The choices as text, one row a preference.
 
     Returns:
-        `wanted`, `setting`, `score` and `recon` (nats per image) as they looked and `on a left-out seed`, and how often
-        the setting was `chosen`, of all choices with a seed left out.
+        `preference`, `setting`, `recon` and `score` as they look (mean over seeds with its interval) and `honest` (on
+        the seed left out of the choice), `chosen without a seed`: which settings, how often; and what is not told.
     """
     return pd.DataFrame(
         {
-            "wanted": str(one.preference),
-            "setting": one.chosen.label if one.chosen else f"none: {one.reason}",
-            "score": _number(one.naive.score, 3),
-            "score on a left-out seed": _number(one.honest.score, 3),
-            "recon": _number(one.naive.recon, 1),
-            "recon on a left-out seed": _number(one.honest.recon, 1),
-            "chosen": f"{_times(one)} of {one.seeds}" if one.times else "-",
+            "preference": str(one.preference),
+            "setting": one.setting.label if one.setting else "-",
+            "recon": format(one.recon, ".1f"),
+            "honest recon": _number(one.honest_recon, ".1f"),
+            "score": format(one.score, ".3f"),
+            "honest score": _number(one.honest_score, ".3f"),
+            "chosen without a seed": ", ".join(f"{label} {count}x" for label, count in one.chosen) or "-",
+            "not told": one.reason or "-",
         }
-        for one in found
+        for one in choices
     )
 
 
-def sentences(found: list[Choice]) -> list[str]:
-    """What each preference chooses, what that is worth, and what cannot be said of it."""
-    return [" ".join(filter(None, (_chosen(one), _worth(one), _stability(one), _missing(one)))) for one in found]
-
-
-def _empty(finished: pd.DataFrame, score: str, seeds: int) -> str:
-    if not seeds:
-        return "no trial of these settings has finished"
-    if score not in finished:
-        return f"no finished trial has {score}"
-    return f"no setting has {score} and recon of {'one seed' if seeds == 1 else f'all {seeds} seeds'}"
-
-
-def _out_of_reach(preference: Preference, means: NDArray[np.float64]) -> str:
-    if preference.recon_at_most is not None:
-        return (
-            f"no setting's mean recon is at most {preference.recon_at_most:g} nats; the least is {means[1].min():.1f}"
-        )
-    return f"no setting's mean score is at least {preference.score_at_least:g}; the greatest is {means[0].max():.3f}"
-
-
-def _chosen(one: Choice) -> str:
-    wanted = f"The {one.preference} ({one.score})"
-    if one.chosen is None:
-        return f"{wanted}: {one.reason}."
-    return (
-        f"{wanted} of {one.settings} settings x {one.seeds} seed{'s' * (one.seeds > 1)}: {one.chosen.label}, with "
-        f"{one.naive.score:.3f} at {one.naive.recon:.1f} nats."
-    )
-
-
-def _worth(one: Choice) -> str:
-    """The honest values; no interval belongs to them."""
-    if one.chosen is None:
-        return ""
+def sentence(one: Choice) -> str:
+    """What the choice is, what it promises honestly, and how sure it is."""
+    if one.setting is None:
+        return f"For {one.preference}: no setting, since {one.reason}."
+    looks = f"looks like {one.recon:.1f} nats and {one.score:.3f}"
+    words = [f"For {one.preference}: {one.setting.label}. On the {one.seeds} seeds that chose it, it {looks}"]
     if one.reason:
-        return f"How much of that is luck cannot be said: {one.reason}."
-    if one.settings == 1:
-        return "No other setting competes: there is no luck of the choice in it."
-    if one.times == ((one.chosen.label, one.seeds),):
-        return "Whichever seed is left out, it is chosen: no luck of the choice is seen."
-    words = (
-        f"On a seed that had no part in the choice it is {one.honest.score:.3f} at {one.honest.recon:.1f} nats: it "
-        f"looked {_better(one.curse.score, '.3f')} in the score and {_better(-one.curse.recon, '.1f')} nats in recon."
-    )
-    limit = one.preference
-    if limit.recon_at_most is not None and one.honest.recon > limit.recon_at_most:
-        words += " That is over the limit."
-    if limit.score_at_least is not None and one.honest.score < limit.score_at_least:
-        words += " That is under the limit."
-    return words
+        words = [f"For {one.preference}: {one.setting.label}. It {looks}; {one.reason}"]
+    else:
+        words.append(f"; on a seed that did not choose, {one.honest_recon:.1f} nats and {one.honest_score:.3f}")
+    again = dict(one.chosen).get(one.setting.label, 0)
+    kept = f" Without one seed it is chosen again in {again} of {one.seeds} cases." if one.chosen else ""
+    less = f" Not every seed has finished of {', '.join(one.left_out)}: left out." if one.left_out else ""
+    return f"{''.join(words)}.{kept}{less}"
 
 
-def _better(by: float, spec: str) -> str:
-    return f"{'better' if by >= 0 else 'worse'} by {abs(by):{spec}}"
+def _out_of_reach(preference: Preference, values: NDArray[np.float64]) -> str:
+    means = values.mean(axis=1)
+    if preference.recon_at_most is not None:
+        return f"the least mean reconstruction is {means[:, 0].min():.1f} nats; allow as much"
+    return f"the greatest mean {preference.score} is {means[:, 1].max():.3f}; ask for no more"
 
 
-def _stability(one: Choice) -> str:
-    if one.reason or one.settings == 1 or _times(one) == one.seeds:
-        return ""
-    others = [f"{label} in {count}" for label, count in one.times if one.chosen and label != one.chosen.label]
-    refused = f", and none within the limit in {one.refused}" if one.refused else ""
-    words = f"With one seed left out it is chosen in {_times(one)} of {one.seeds}"
-    return f"{words}{', ' + some(others) if others else ''}{refused}."
-
-
-def _missing(one: Choice) -> str:
-    return f"Settings that lack trials do not compete: {some(one.left_out)}." if one.left_out and one.seeds else ""
-
-
-def _times(one: Choice) -> int:
-    return dict(one.times).get(one.chosen.label, 0) if one.chosen else 0
-
-
-def _number(value: float, places: int) -> str:
-    return "-" if math.isnan(value) else f"{value:.{places}f}"
+def _number(value: float, spec: str) -> str:
+    return "-" if math.isnan(value) else format(value, spec)

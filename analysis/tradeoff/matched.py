@@ -1,93 +1,51 @@
-"""Two arms of a study compared at equal reconstruction.
+"""The claim: an arm disentangles better than another at equal reconstruction. Which comparisons, and what they prove.
 
-Pareto fronts are never interpolated and compared: a front is a maximum and rises with the number of settings tried, so
-the arm with more of them would win by that alone. Here every setting enters.
+Any study of which two such arms have finished trials can be compared, whatever its search.
 """
 
 import dataclasses
-import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
-from analysis.statistics import T_SEEDS, Estimate, holm, over_seeds, paired_p, unpaired
+from analysis.statistics import holm
 from analysis.tradeoff import arms
-from analysis.tradeoff.arms import ANNEALED, CAPACITY, FIXED, NO_RAMP, Curve, Level
+from analysis.tradeoff.arms import ANNEALED, CAPACITY, FIXED, NO_RAMP, Level
+from analysis.tradeoff.gaps import Along, Matched, match
 
 COMPARISONS = ((CAPACITY, FIXED), (CAPACITY, NO_RAMP), (CAPACITY, ANNEALED))
 """The primary one first, named before the run; the others are secondary: does the *gradual increase* do it?"""
 LEVEL = 0.05
-POINTS = 20
-LEAST_OVERLAP = 10.0
-"""Nats of reconstruction that two arms must share to be compared."""
+RECON = Along("recon", 10.0, "nats of reconstruction")
+TARGET = "mig_calibrated"
+PRODUCT = "infom x infoe"
+"""Modular and explicit at once. Of the raw columns: two calibrated values under 0 would have a product above it."""
+
+Tested = TypeVar("Tested", "Comparison", Level)
 
 
 @dataclass(frozen=True)
-class Gap:
-    """One seed at matched reconstruction.
+class Comparison(Matched):
+    """Two arms at equal reconstruction; the claim is that a disentangles better.
 
     Attributes:
-        seed: Which.
-        low: Lower end of the reconstruction that both arms reach, nats per image; NaN where an arm has no curve.
-        high: Its upper end; under `low` where the ranges do not meet.
-        delta: Mean over the overlap of a's score minus b's; NaN where there is a reason.
-        reason: Why the seed has no gap; empty where it has one.
-    """
-
-    seed: int
-    low: float = math.nan
-    high: float = math.nan
-    delta: float = math.nan
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Arm a against arm b; the claim is that a disentangles better at equal reconstruction.
-
-    Attributes:
-        a: An arm.
-        b: Another.
-        score: Column of the disentanglement score; more is better.
         protocol: Of the study; `laptop` tests nothing.
-        settings: How many a has, and b.
-        gaps: Of every seed that either arm has, in order.
-        delta: Mean gap, paired.
-        common: The reconstruction inside the overlap of every seed that has a gap; its ends may be the wrong way round.
-        unpaired: Mean of a minus mean of b over `common`, with Welch's interval; empty where that is under 10 nats.
         levels: The same arms at matched disentanglement.
-        crossed: Fields beside the leading one that vary in either arm, which is no one-parameter family then.
         primary: Whether the comparison was named before the run, so that its own p counts.
-        adjusted: `p` after Holm's correction for all comparisons of the study that have one.
+        adjusted: `p` after Holm's correction for all comparisons of its kind that have one.
     """
 
-    a: str
-    b: str
-    score: str
-    protocol: str
-    settings: tuple[int, int]
-    gaps: tuple[Gap, ...]
-    delta: Estimate
-    common: tuple[float, float]
-    unpaired: Estimate
+    protocol: str = ""
     levels: tuple[Level, ...] = ()
-    crossed: tuple[str, ...] = ()
     primary: bool = True
     adjusted: float | None = None
 
     @property
-    def p(self) -> float | None:
-        """Of the paired t test; None under ten seeds."""
-        return paired_p(self.delta.values)
-
-    @property
-    def effect(self) -> float | None:
-        """Mean gap in standard deviations of the seeds' gaps; None under three seeds or where all are equal."""
-        if len(self.delta.values) < T_SEEDS or np.ptp(self.delta.values) == 0:
-            return None
-        return self.delta.mean / float(np.std(self.delta.values, ddof=1))
+    def score(self) -> str:
+        """Column of the disentanglement score; more is better."""
+        return self.y
 
     @property
     def verdict(self) -> str:
@@ -109,35 +67,57 @@ class Comparison:
         return "confirmed" if low > 0 else "refuted"
 
 
-def summary(finished: pd.DataFrame, protocol: str, score: str = "mig_calibrated") -> list[Comparison]:
+def summary(finished: pd.DataFrame, protocol: str, score: str = TARGET) -> list[Comparison]:
     """The comparisons of `COMPARISONS` of which the study has both arms, corrected for their number.
 
     Args:
         finished: `Frames.finished`.
         protocol: Of the study.
         score: A column; more is better. Where it is missing, the seeds have reasons and no gaps.
+
+    Returns:
+        Each with its levels of matched disentanglement, which are corrected for the number of all levels.
     """
     if finished.empty:
         return []
-    trials, found = arms.with_arms(finished), []
-    for a, b in COMPARISONS:
-        if {a, b} <= set(trials["arm"]):
-            comparison = dataclasses.replace(
-                compare(trials, a, b, score, protocol),
-                levels=tuple(arms.reached(trials, a, b, score)),
-                crossed=tuple(dict.fromkeys([*arms.crossed(trials, a), *arms.crossed(trials, b)])),
-                primary=(a, b) == COMPARISONS[0],
-            )
-            found.append(comparison)
-    adjusted = iter(holm([comparison.p for comparison in found if comparison.p is not None]))
-    return [dataclasses.replace(one, adjusted=None if one.p is None else next(adjusted)) for one in found]
+    trials = arms.with_arms(finished)
+    found = [
+        dataclasses.replace(
+            compare(trials, a, b, score, protocol),
+            levels=tuple(arms.reached(trials, a, b, score)),
+            primary=(a, b) == COMPARISONS[0],
+        )
+        for a, b in COMPARISONS
+        if {a, b} <= set(trials["arm"])
+    ]
+    levels = iter(_corrected([level for one in found for level in one.levels]))
+    found = [dataclasses.replace(one, levels=tuple(next(levels) for _ in one.levels)) for one in found]
+    return _corrected(found)
+
+
+def across(finished: pd.DataFrame, protocol: str, scores: Sequence[str], target: str = TARGET) -> list[Comparison]:
+    """The primary comparison under the score named before the run and then, exploratory, under each other one.
+
+    Args:
+        finished: `Frames.finished`.
+        protocol: Of the study.
+        scores: Columns, as `scorecard.supervised` names them; InfoM x InfoE joins them where the trials have both.
+        target: The score of the claim.
+
+    Returns:
+        The target's first, with its own p; the others secondary, corrected for their number. None where an arm lacks.
+    """
+    trials = arms.with_arms(finished) if len(finished) else finished
+    if trials.empty or not set(COMPARISONS[0]) <= set(trials["arm"]):
+        return []
+    if {"infom", "infoe"} <= set(trials):
+        trials, scores = trials.assign(**{PRODUCT: trials["infom"] * trials["infoe"]}), [*scores, PRODUCT]
+    first, *others = [compare(trials, *COMPARISONS[0], score, protocol) for score in dict.fromkeys([target, *scores])]
+    return [first, *_corrected([dataclasses.replace(one, primary=False) for one in others])]
 
 
 def compare(trials: pd.DataFrame, a: str, b: str, score: str, protocol: str) -> Comparison:
-    """Two arms at matched reconstruction.
-
-    For each seed the score is taken as a function of recon, linear between settings, and a minus b is averaged over 20
-    even points of the overlap of the two ranges, ends included. Nothing is extrapolated.
+    """Two arms at matched reconstruction, as `gaps.match` does it.
 
     Args:
         trials: Finished ones: `arm`, `seed`, `setting`, `recon` (held-out, nats per image) and the score.
@@ -149,33 +129,10 @@ def compare(trials: pd.DataFrame, a: str, b: str, score: str, protocol: str) -> 
     Raises:
         ValueError: An arm that no trial has.
     """
-    ours, theirs = arms.curves_of_both(trials, a, b, score)
-    gaps = [_gap(seed, {a: ours.get(seed), b: theirs.get(seed)}, score) for seed in sorted({*ours, *theirs})]
-    paired = [gap for gap in gaps if not gap.reason]
-    low, high = max((gap.low for gap in paired), default=math.nan), min((gap.high for gap in paired), default=math.nan)
-    shared = paired if high - low >= LEAST_OVERLAP else []
-    means = [[_mean(side[gap.seed], low, high) for gap in shared] for side in (ours, theirs)]
-    return Comparison(
-        a, b, score, protocol, (arms.settings_of(trials, a), arms.settings_of(trials, b)), tuple(gaps),
-        over_seeds([gap.delta for gap in paired]), (low, high), unpaired(*means),
-    )  # fmt: skip
+    return Comparison(**vars(match(trials, a, b, score, RECON)), protocol=protocol)
 
 
-def _gap(seed: int, sides: Mapping[str, Curve | None], score: str) -> Gap:
-    """Of one seed; `sides` are a's curve and b's, by the names of the arms."""
-    found = []
-    for name, curve in sides.items():
-        if curve is None:
-            return Gap(seed, reason=f"{name} has not finished it")
-        if (points := len(curve.recon)) < 2:
-            return Gap(seed, reason=f"{name} has {'one setting' if points else 'no setting'} with {score}, under two")
-        found.append(curve)
-    low, high = (float(end) for end in (max(c.recon[0] for c in found), min(c.recon[-1] for c in found)))
-    if high - low < LEAST_OVERLAP:
-        return Gap(seed, low, high, reason=f"the arms share under {LEAST_OVERLAP:g} nats of reconstruction")
-    ours, theirs = (_mean(curve, low, high) for curve in found)
-    return Gap(seed, low, high, ours - theirs)
-
-
-def _mean(curve: Curve, low: float, high: float) -> float:
-    return float(curve.at(np.linspace(low, high, POINTS)).mean())
+def _corrected(found: list[Tested]) -> list[Tested]:
+    """Each with its p adjusted for the number of those that have one."""
+    adjusted = iter(holm([one.p for one in found if one.p is not None]))
+    return [dataclasses.replace(one, adjusted=None if one.p is None else next(adjusted)) for one in found]

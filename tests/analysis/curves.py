@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from hypothesis import strategies as st
 
+from analysis.tradeoff.settings import Setting
+
 points = st.lists(st.tuples(st.integers(0, 40), st.integers(-8, 8)), min_size=2, max_size=8)
 """Of one curve: (recon, score) of each setting."""
 
@@ -63,3 +65,19 @@ def study(gaps: dict[str, list[float]]) -> pd.DataFrame:
                 row = {"family": family, "ramp_steps": ramp, "beta_start": start, "seed": seed, "recon": recon}
                 rows.append(row | {"setting": f"{name} {recon}", "mig_calibrated": score})
     return pd.DataFrame(rows)
+
+
+def crossed(points: Mapping[tuple[str, str], Sequence[tuple[float, float]]], first: int = 0) -> pd.DataFrame:
+    """Finished trials: (family, setting) -> (recon, score) of each seed, from `first` on; R0 600, floor 100 nats."""
+    return pd.DataFrame(
+        {"key": f"{setting} {first + seed}", "family": family, "setting": setting, "seed": first + seed, "recon": recon,
+         "mig_calibrated": score, "constant_loss": 600.0, "recon_floor": 100.0}
+        for (family, setting), pairs in points.items()
+        for seed, (recon, score) in enumerate(pairs)
+    )  # fmt: skip
+
+
+def rows(trials: pd.DataFrame) -> list[Setting]:
+    """The settings of such trials, each called by its id."""
+    pairs = dict.fromkeys(zip(trials["family"], trials["setting"], strict=True))
+    return [Setting(setting, family, {"beta": setting}, {}, {}, {}) for family, setting in pairs]

@@ -56,7 +56,7 @@ def test_reports_are_at_the_interval_the_ramps_end_and_the_end(tiny: Dataset) ->
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("reports", [1, 2, 3, 4])
+@pytest.mark.parametrize("reports", [1, 2, *(pytest.param(number, marks=pytest.mark.slow) for number in (3, 4))])
 def test_resumed_is_uninterrupted_bit_for_bit(tiny: Dataset, reports: int, precision: str) -> None:
     whole = make(tiny, precision=precision)
     expected = finish(whole)

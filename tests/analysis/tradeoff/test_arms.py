@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.frames import load
@@ -39,19 +39,19 @@ def test_arms_of_a_study(fake_study: Path) -> None:
 
 def test_a_curve_is_sorted_and_equal_recon_is_the_mean_of_its_scores() -> None:
     (curve,) = curves(trials({("a", 3): [(120, 0.5), (100, 0.1), (120, 0.9), (140, 0.3)]}), "a", "score").values()
-    assert curve.recon.tolist() == [100, 120, 120, 140]
-    assert curve.score.tolist() == [0.1, 0.5, 0.9, 0.3]
+    assert curve.x.tolist() == [100, 120, 120, 140]
+    assert curve.y.tolist() == [0.1, 0.5, 0.9, 0.3]
     assert curve.at(np.array([100, 110, 120, 130, 140])) == pytest.approx([0.1, 0.4, 0.7, 0.5, 0.3])
 
 
 def test_settings_without_the_score_take_no_part() -> None:
     frame = trials({("a", 0): [(100, 0.1), (110, math.nan), (120, math.inf), (130, 0.4)], ("a", 1): [(100, math.nan)]})
     found = curves(frame, "a", "score")
-    assert found[0].recon.tolist() == [100, 130]
-    assert len(found[1].recon) == 0
-    assert [len(curve.recon) for curve in curves(frame, "a", "another").values()] == [0, 0]
+    assert found[0].x.tolist() == [100, 130]
+    assert len(found[1].x) == 0
+    assert [len(curve.x) for curve in curves(frame, "a", "another").values()] == [0, 0]
     none = frame.assign(score=[None if math.isnan(score) else score for score in frame["score"]])
-    assert curves(none.astype({"score": object}), "a", "score")[0].recon.tolist() == [100, 130]
+    assert curves(none.astype({"score": object}), "a", "score")[0].x.tolist() == [100, 130]
 
 
 @given(points, st.floats(0, 1))
@@ -102,6 +102,7 @@ def test_default_levels_lie_inside_what_both_arms_reach_in_half_the_seeds() -> N
     assert (only.at_least, only.difference.mean, only.censored) == (0.3, 0, (0, 0))
 
 
+@settings(deadline=None)
 @given(points, points, st.integers(0, 20), st.integers(0, 20), st.randoms(use_true_random=False))
 def test_matched_disentanglement_ignores_dominated_settings_and_order(ours, theirs, worse, less, random) -> None:
     frame = trials({("a", 0): ours, ("b", 0): theirs})

@@ -1,166 +1,126 @@
+"""The setting for a preference, and what its lead is worth on a seed that did not choose it."""
+
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
 
 from analysis.statistics import over_seeds
-from analysis.tradeoff.choice import Choice, Preference, choose, sentences, table
+from analysis.tradeoff.choice import Preference, choose, sentence, table
 from analysis.tradeoff.settings import Setting
 from trainables.checks import InputError
 
 
-def laid_out(score: NDArray[np.float64], recon: NDArray[np.float64]) -> tuple[pd.DataFrame, list[Setting]]:
-    """Trials and settings of two tables, settings x seeds; the settings are called a, b, ..."""
-    names = [chr(ord("a") + place) for place in range(len(score))]
-    rows = [Setting(name, "beta", {"beta": name}, {"recon": over_seeds([])}, {}, {}) for name in names]
-    trials = [
-        {"setting": name, "seed": seed, "score": score[place, seed], "recon": recon[place, seed]}
-        for place, name in enumerate(names)
-        for seed in range(score.shape[1])
-    ]
-    return pd.DataFrame(trials), rows
-
-
-def chosen(score: list[list[float]], recon: list[list[float]], preference: Preference) -> Choice:
-    trials, rows = laid_out(np.array(score, float), np.array(recon, float))
-    return choose(trials, rows, preference, "score")
-
-
-SCORES = [[0.1, 0.2, 0.3], [0.4, 0.5, 0.0], [0.3, 0.3, 0.25]]  # means .2, .3, .283
-RECONS = [[90.0, 90, 90], [100, 100, 130], [120, 120, 120]]  # means 90, 110, 120
-
-
-def test_the_greatest_score_by_hand() -> None:
-    found = chosen(SCORES, RECONS, Preference())
-    assert found.chosen is not None
-    assert (found.chosen.id, found.settings, found.seeds) == ("b", 3, 3)
-    assert found.naive == pytest.approx((0.3, 110))
-    # Without seed 0 the means are .25, .25, .275: c; without 1 .2, .2, .275: c; without 2 .15, .45, .3: b, which has 0.
-    assert found.honest == pytest.approx(((0.3 + 0.3 + 0.0) / 3, (120 + 120 + 130) / 3))
-    assert found.times == (("β = c", 2), ("β = b", 1))
-    assert found.curse == pytest.approx((0.1, 110 - 370 / 3))
-    assert not found.reason
-
-
-def test_limits_keep_settings_out() -> None:
-    within = chosen(SCORES, RECONS, Preference(recon_at_most=100))
-    assert within.chosen is not None
-    assert within.chosen.id == "a"
-    # Without seed 2 setting b has recon 100, which is at most 100, and the score .45; its own at seed 2 is 0.
-    assert within.times == (("β = a", 2), ("β = b", 1))
-    assert within.honest == pytest.approx(((0.1 + 0.2 + 0.0) / 3, (90 + 90 + 130) / 3))
-    least = chosen(SCORES, RECONS, Preference(score_at_least=0.25))
-    assert least.chosen is not None
-    assert least.chosen.id == "b"
-    assert least.naive == pytest.approx((0.3, 110))
-    # Without seed 0 a reaches .25 at 90; without 1 c alone does; without 2 b does.
-    assert least.honest == pytest.approx(((0.1 + 0.3 + 0.0) / 3, (90 + 120 + 130) / 3))
-
-
-def test_where_no_setting_is_within_the_limit_the_nearest_is_named() -> None:
-    out = chosen(SCORES, RECONS, Preference(recon_at_most=50))
-    assert (out.chosen, out.reason) == (None, "no setting's mean recon is at most 50 nats; the least is 90.0")
-    high = chosen(SCORES, RECONS, Preference(score_at_least=0.9))
-    assert high.reason == "no setting's mean score is at least 0.9; the greatest is 0.300"
-    assert math.isnan(high.naive.score)
-    assert math.isnan(high.curse.recon)
-    assert sentences([high]) == [f"The least recon at a score of at least 0.9 (score): {high.reason}."]
-    assert table([high])["setting"].tolist() == [f"none: {high.reason}"]
-
-
-def test_rounds_without_a_choice_are_counted() -> None:
-    found = chosen([[0.0, 1.0, 0.5], [0.0, 0.0, 0.0]], [[1.0] * 3] * 2, Preference(score_at_least=0.5))
-    assert (found.refused, found.times) == (1, (("β = a", 2),))  # without seed 1 the mean of a is .25
-    assert found.honest == pytest.approx((0.25, 1.0))
-    assert "none within the limit in 1" in sentences([found])[0]
-    lost = chosen([[1.0, -1.0]], [[1.0, 1.0]], Preference(score_at_least=0.0))
-    assert (lost.refused, lost.honest) == (1, (-1.0, 1.0))  # only the good seed chooses, and sees the bad one
-    never = chosen([[2.0, 0.0], [0.0, 2.0]], [[1.0, 1.0]] * 2, Preference(score_at_least=1.0))
-    assert never.honest.score == 0  # each seed chooses what is bad on the other
-
-
-def test_equal_settings_are_as_good_as_they_look_only_on_a_left_out_seed() -> None:
-    # science.md: of 12 equal settings at 5 seeds the naive choice is .73 sd too good, leave-one-out -.01
-    rng, draws, found = np.random.default_rng(0), 150, []
-    for _ in range(draws):
-        trials, rows = laid_out(rng.normal(size=(12, 5)), np.full((12, 5), 100.0))
-        one = choose(trials, rows, Preference(), "score")
-        found.append((one.naive.score, one.honest.score))
-    naive, honest = np.mean(found, axis=0)
-    assert naive == pytest.approx(0.73, abs=0.06)  # sd .25 a study: standard error .02
-    assert honest == pytest.approx(0.0, abs=0.13)  # sd .5 a study: standard error .04
-
-
-def test_one_seed_has_a_choice_and_no_honest_value() -> None:
-    found = chosen([[0.1], [0.2]], [[1.0], [2.0]], Preference())
-    assert found.chosen is not None
-    assert (found.naive, found.times) == ((0.2, 2.0), ())
-    assert math.isnan(found.honest.score)
-    assert found.reason == "one seed, and none to look at the choice with"
-    assert "How much of that is luck cannot be said: one seed" in sentences([found])[0]
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf, None])
-@pytest.mark.parametrize("column", ["score", "recon"])
-def test_settings_that_lack_a_trial_do_not_compete(value: float | None, column: str) -> None:
-    trials, rows = laid_out(np.array(SCORES), np.array(RECONS))
-    place = trials.query("setting == 'b' and seed == 1").index
-    trials.loc[place, column] = value
-    if value is None:
-        trials = trials.drop(place)
-    found = choose(trials, rows, Preference(), "score")
-    assert found.chosen is not None
-    assert (found.chosen.id, found.settings) == ("c", 2)
-    assert found.left_out == ("β = b seed 1",)
-    assert "Settings that lack trials do not compete: β = b seed 1." in sentences([found])[0]
-
-
-def test_what_forbids_a_choice_is_said() -> None:
-    trials, rows = laid_out(np.array(SCORES), np.array(RECONS))
-    for frame, competing in ((trials.iloc[:0], rows), (pd.DataFrame(), rows), (trials, [])):
-        nothing = choose(frame, competing, Preference(), "score")
-        assert (nothing.reason, nothing.settings) == ("no trial of these settings has finished", 0)
-    assert choose(trials, rows, Preference(), "mig").reason == "no finished trial has mig"
-    holes = trials.assign(score=trials["score"].where(trials["seed"] != 1))
-    assert choose(holes, rows, Preference(), "score").reason == "no setting has score and recon of all 3 seeds"
-    twice = choose(pd.concat([trials, trials.iloc[[0]]]), rows, Preference(), "score")
-    assert twice.reason.startswith("trained more than once: β = a seed 0")
-
-
-def test_equal_ones_go_to_the_first_and_one_setting_has_no_luck() -> None:
-    found = chosen([[0.2, 0.2], [0.2, 0.2]], [[2.0, 2.0], [1.0, 1.0]], Preference())
-    assert found.times == (("β = a", 2),)
-    assert found.curse == (0, 0)
-    assert "Whichever seed is left out, it is chosen" in sentences([found])[0]
-    alone = chosen([[0.2, 0.4]], [[2.0, 2.0]], Preference())
-    assert alone.honest == alone.naive
-    assert "No other setting competes" in sentences([alone])[0]
-
-
-def test_the_sentence_says_what_was_luck_and_what_breaks_the_limit() -> None:
-    (first,) = sentences([chosen(SCORES, RECONS, Preference())])
-    assert first == (
-        "The greatest score (score) of 3 settings x 3 seeds: β = b, with 0.300 at 110.0 nats. On a seed that had no "
-        "part in the choice it is 0.200 at 123.3 nats: it looked better by 0.100 in the score and better by 13.3 nats "
-        "in recon. With one seed left out it is chosen in 1 of 3, β = c in 2."
+def study(scores: np.ndarray, recons: np.ndarray | None = None) -> tuple[pd.DataFrame, list[Setting]]:
+    """(settings, seeds) of the score, and of recon: 100, 101, ... by setting where none is given; NaN is unfinished."""
+    recons = np.tile(100.0 + np.arange(len(scores))[:, None], scores.shape[1]) if recons is None else recons
+    frame = pd.DataFrame(
+        {"setting": f"s{i}", "family": "beta", "seed": j, "recon": recons[i, j], "mig_calibrated": scores[i, j]}
+        for i in range(len(scores))
+        for j in range(scores.shape[1])
+        if not math.isnan(scores[i, j])
     )
-    (within,) = sentences([chosen(SCORES, RECONS, Preference(recon_at_most=100))])
-    assert "That is over the limit." in within
-    (least,) = sentences([chosen(SCORES, RECONS, Preference(score_at_least=0.25))])
-    assert "That is under the limit." in least
-    line = table([chosen(SCORES, RECONS, Preference())]).to_dict("records")[0]
-    assert line == {
-        "wanted": "greatest score", "setting": "β = b", "score": "0.300", "score on a left-out seed": "0.200",
-        "recon": "110.0", "recon on a left-out seed": "123.3", "chosen": "1 of 3",
-    }  # fmt: skip
+    return frame, [Setting(f"s{i}", "beta", {"beta": i}, {}, {}, {}) for i in range(len(scores))]
 
 
-def test_a_preference_is_one_of_three() -> None:
-    with pytest.raises(InputError, match=r"recon_at_most=100 and score_at_least=0.3 are two limits, .*; leave one out"):
-        Preference(100, 0.3)
-    for limit in (math.nan, math.inf, -math.inf):
-        with pytest.raises(InputError, match=r"score_at_least=.* is no limit; give a finite number"):
-            Preference(score_at_least=limit)
-    assert str(Preference(recon_at_most=100)) == "greatest score at recon of at most 100 nats"
+SCORES = np.array([[0.1, 0.1, 0.1], [0.3, 0.9, 0.3], [0.4, 0.4, 0.4]])
+"""On all seeds the second leads, but only by its seed 1; without that seed the third does."""
+
+
+def test_the_naive_choice_and_what_it_gives_on_the_seed_left_out() -> None:
+    found = choose(*study(SCORES), Preference())
+    assert found.setting is not None
+    assert found.setting.id == "s1"
+    assert found.score == over_seeds([0.3, 0.9, 0.3])
+    assert found.recon.values == (101, 101, 101)
+    # Without seed 0 or 2 the second leads (.6) and gives .3 on each; without seed 1 the third does and gives .4.
+    assert found.honest_score == pytest.approx((0.3 + 0.4 + 0.3) / 3)
+    assert found.honest_recon == pytest.approx((101 + 102 + 101) / 3)
+    assert found.curse == pytest.approx((304 / 3 - 101, 0.5 - 1 / 3))
+    assert found.chosen == (("β = 1", 2), ("β = 2", 1))
+    assert (found.seeds, found.reason, found.left_out) == (3, "", ())
+    said = sentence(found)
+    assert said.startswith("For the greatest mig_calibrated: β = 1. On the 3 seeds that chose it, it looks like 101.0")
+    assert "on a seed that did not choose, 101.3 nats and 0.333." in said
+    assert "Without one seed it is chosen again in 2 of 3 cases." in said
+
+
+@pytest.mark.parametrize(("preference", "chosen"), [
+    (Preference(recon_at_most=100.5), "s0"),
+    (Preference(recon_at_most=101.0), "s1"),
+    (Preference(recon_at_most=999.0), "s1"),
+    (Preference(score_at_least=0.35), "s1"),
+    (Preference(score_at_least=0.05), "s0"),
+])  # fmt: skip
+def test_a_limit_keeps_settings_out_and_the_other_target_decides(preference: Preference, chosen: str) -> None:
+    setting = choose(*study(SCORES), preference).setting
+    assert setting is not None
+    assert setting.id == chosen
+
+
+def test_twelve_equal_settings_look_three_quarters_of_a_deviation_too_good() -> None:
+    # science.md: naive +.73 sd, leave-one-out -.01. The mean of five normal seeds has sd 1 / sqrt(5); the expected
+    # maximum of 12 standard normals is 1.629, so the naive choice is 1.629 / sqrt(5) = .729 too good.
+    rng, naive, honest = np.random.default_rng(5), [], []
+    for _ in range(300):
+        found = choose(*study(rng.normal(size=(12, 5))), Preference())
+        naive.append(found.score.mean)
+        honest.append(found.honest_score)
+    assert np.mean(naive) == pytest.approx(0.729, abs=4 * 0.3 / math.sqrt(300))
+    assert np.mean(honest) == pytest.approx(0, abs=4 * 0.5 / math.sqrt(300))
+
+
+def test_a_setting_that_leads_in_every_seed_has_no_curse() -> None:
+    found = choose(*study(np.array([[0.1, 0.2, 0.3], [0.5, 0.6, 0.7]])), Preference())
+    assert found.curse == pytest.approx((0, 0))
+    assert found.chosen == (("β = 1", 3),)
+
+
+def test_settings_that_lack_a_seed_do_not_compete() -> None:
+    scores = SCORES.copy()
+    scores[1, 2] = np.nan
+    found = choose(*study(scores), Preference())
+    assert found.setting is not None
+    assert (found.setting.id, found.left_out) == ("s2", ("β = 1",))
+    assert sentence(found).endswith("Not every seed has finished of β = 1: left out.")
+
+
+@pytest.mark.parametrize(("scores", "preference", "reason"), [
+    (SCORES[:, :1], Preference(), "one seed: how much of its lead is luck is unknown"),
+    (SCORES, Preference(recon_at_most=99.0), "the least mean reconstruction is 100.0 nats; allow as much"),
+    (SCORES, Preference(score_at_least=0.6), "the greatest mean mig_calibrated is 0.500; ask for no more"),
+    (SCORES, Preference(score_at_least=0.45), "without one of the seeds no setting keeps the limit: it is at the edge"),
+    (SCORES, Preference(score="dci"), "no setting has dci in every seed"),
+    (np.array([[0.1, np.nan], [np.nan, 0.1]]), Preference(), "no setting has mig_calibrated in every seed"),
+])  # fmt: skip
+def test_what_cannot_be_told_is_said(scores: np.ndarray, preference: Preference, reason: str) -> None:
+    found = choose(*study(scores), preference)
+    assert found.reason.startswith(reason)
+    assert math.isnan(found.honest_score)
+    assert found.reason in sentence(found)
+    (row,) = table([found]).to_dict("records")
+    assert (row["not told"], row["honest score"]) == (found.reason, "-")
+
+
+def test_an_empty_study_has_no_choice() -> None:
+    assert choose(pd.DataFrame(), [], Preference()).setting is None
+
+
+@pytest.mark.parametrize(("limits", "named"), [
+    ({"recon_at_most": 90.0, "score_at_least": 0.2}, "recon_at_most=90, score_at_least=0.2"),
+    ({"recon_at_most": math.nan}, "recon_at_most=nan"),
+    ({"score_at_least": math.inf}, "score_at_least=inf"),
+])  # fmt: skip
+def test_a_preference_without_sense_is_refused(limits: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        Preference(**limits)
+
+
+def test_the_table_says_both_values() -> None:
+    (row,) = table([choose(*study(SCORES), Preference())]).to_dict("records")
+    assert row["setting"] == "β = 1"
+    assert row["score"].startswith("0.500 [")
+    assert (row["honest score"], row["honest recon"]) == ("0.333", "101.3")
+    assert row["chosen without a seed"] == "β = 1 2x, β = 2 1x"

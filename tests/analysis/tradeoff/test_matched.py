@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from analysis.frames import load
 from analysis.statistics import over_seeds
 from analysis.tradeoff.arms import with_arms
-from analysis.tradeoff.matched import COMPARISONS, Comparison, compare, summary
+from analysis.tradeoff.matched import COMPARISONS, PRODUCT, Comparison, across, compare, summary
 from tests.analysis.curves import ARMS, curve, line, planted, points, seeded, study, trials
 
 
@@ -132,7 +132,7 @@ def test_dominated_settings_count_inside_the_overlap_and_not_beyond_it() -> None
     assert compared(trials(inside)).delta.mean < -1  # a mean of all settings, no front
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(points, points, st.randoms(use_true_random=False))
 def test_laws_of_the_gap(ours, theirs, random) -> None:
     frame = trials({("a", 0): ours, ("b", 0): theirs})
@@ -245,3 +245,33 @@ def test_an_arm_that_no_trial_has_is_refused(fake_study: Path) -> None:
     frame = with_arms(load(fake_study).finished)
     with pytest.raises(ValueError, match="no trial is of the arm 'annealed beta'; name one of"):
         compare(frame, "capacity", "annealed beta", "mig_calibrated", "paper")
+
+
+def test_across_scores_the_target_keeps_its_p_and_the_others_are_corrected_for_their_number() -> None:
+    frame = study({"capacity": [0.0] * 10, "fixed beta": seeded(0.2, 0.2, 10)})
+    frame = frame.assign(sap=frame["mig_calibrated"], few=frame["mig_calibrated"].where(frame["seed"] < 4))
+    first, *others = across(frame, "paper", ["sap", "mig_calibrated", "few"])
+    assert (first.score, first.primary, first.adjusted) == ("mig_calibrated", True, None)
+    assert [(one.score, one.primary) for one in others] == [("sap", False), ("few", False)]
+    assert (others[0].p, others[0].adjusted) == (first.p, first.p)  # of the two, one has a p
+    assert (others[1].p, others[1].adjusted, len(others[1].delta.values)) == (None, None, 4)
+    more = across(frame.assign(third=frame["sap"]), "paper", ["sap", "third"])
+    assert first.p is not None
+    assert [one.adjusted for one in more] == [None, *[pytest.approx(2 * first.p)] * 2]
+
+
+def test_infom_times_infoe_is_one_of_the_scores_where_both_are_there() -> None:
+    frame = study({"capacity": [0.0] * 3, "fixed beta": [0.1] * 3})
+    frame = frame.assign(infom=0.5, infoe=[line(recon) * (1 + (family == "capacity")) for recon, family in
+                                           zip(frame["recon"], frame["family"], strict=True)])  # fmt: skip
+    (*_, product) = across(frame, "paper", [])
+    assert product.score == PRODUCT
+    assert product.delta.mean == pytest.approx(0.5 * line(150))
+    assert [one.score for one in across(frame.drop(columns="infoe"), "paper", [])] == ["mig_calibrated"]
+    assert across(frame.query("family == 'beta'"), "paper", []) == across(pd.DataFrame(), "paper", []) == []
+
+
+def test_any_study_with_the_two_arms_is_compared(fake_study: Path) -> None:
+    assert load(fake_study).study.identity["search"] != "headline"
+    (one,) = across(load(fake_study).finished, "laptop", ["mig_calibrated"])
+    assert one.gaps[0].delta == pytest.approx(0)
