@@ -50,7 +50,8 @@ def anova(cells: pd.DataFrame, parts: Mapping[str, list[str]]) -> Anova:
     values = cells.to_numpy().ravel()
     values = values - values.mean()  # so that a recon in the hundreds keeps the digits of a small spread
     trials = pd.DataFrame({"value": values, "seed": np.tile(np.arange(seeds), settings), **columns})
-    found = anova_lm(ols(f"value ~ {' * '.join(names)} + C(seed)", trials).fit(), test=None)
+    fit = ols(f"value ~ {' * '.join(names)} + C(seed)", trials).fit(method="qr")
+    found = anova_lm(fit, test=None)
     sums: dict[str, NDArray[np.float64]] = {}
     for term in [str(term) for term in found.index if term not in ("C(seed)", "Residual")]:
         own = [names[part] for part in term.split(":")]

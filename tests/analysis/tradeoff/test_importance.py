@@ -48,6 +48,16 @@ def test_the_field_that_matters_is_found(target: str, less: bool) -> None:
     assert table([found])["beyond chance"].tolist() == ["yes", "no", "no"]
 
 
+@pytest.mark.slow
+def test_noise_is_beyond_chance_in_a_twentieth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importance, "SHUFFLES", 40)
+    (trials, rows), rng, beyond = searched(), np.random.default_rng(1), []
+    for _ in range(8):
+        (found,) = by_family(trials.assign(x=rng.normal(size=len(trials))), rows, "x", SEARCHED)
+        beyond += found.beyond_chance.values()
+    assert sum(beyond) <= 5  # of 24, where 1.2 are expected; more than 5 in .1 % of such tests
+
+
 def test_which_way_is_better_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importance, "SHUFFLES", 1)
     asked: list[np.ndarray] = []

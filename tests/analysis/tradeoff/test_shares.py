@@ -7,7 +7,6 @@ import pytest
 from analysis.statistics import Estimate
 from analysis.tradeoff.settings import by_setting
 from analysis.tradeoff.shares import Shares, by_family, factors, percent, sentences, table
-from analysis.tradeoff.variance import Anova, components
 from tests.analysis.grids import THREE_BY_TWO, noise, study
 from trainables.config import TrialConfig
 
@@ -44,6 +43,9 @@ def test_shares_recover_a_planted_design() -> None:
         assert share.high is not None
         assert share.low <= max(share.mean, 0) <= share.high, source
     assert found.together.mean == pytest.approx(sum(list(means.values())[:-2]))
+    assert found.together.low is not None
+    assert found.together.high is not None
+    assert found.together.low < found.together.mean < found.together.high < 0.6
     assert found.sd == pytest.approx(math.sqrt(2 / 3 + 2 / 3 + 2), abs=0.2)
     assert (found.settings, found.seeds) == (18, tuple(range(150)))
     assert not found.notes
@@ -53,7 +55,7 @@ def test_shares_recover_a_planted_design() -> None:
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_intervals_cover_what_they_claim(seeds: int) -> None:
     true = {"gamma": 0.2, "gamma x ramp": 0.2, "C": 0.0, "seed": 0.3, "seed x setting": 0.3}
-    draws, covered = 60, dict.fromkeys(true, 0)
+    draws, covered = 40, dict.fromkeys(true, 0)
     for draw in range(draws):
         (found,) = by_family(*planted(seeds, draw), "x", "gamma_ramp")
         for source, value in true.items():
@@ -61,8 +63,8 @@ def test_intervals_cover_what_they_claim(seeds: int) -> None:
             assert low is not None
             assert high is not None
             covered[source] += low <= value + 1e-9 and value <= high
-    # 95 % of 60 draws: standard error .028; simulated at length they cover 92 to 99 %
-    assert all(count / draws >= 0.86 for count in covered.values()), covered
+    # 95 % of 40 draws: standard error .034; simulated at length they cover 92 to 99 %
+    assert all(count / draws >= 0.85 for count in covered.values()), covered
 
 
 def test_two_seeds_have_shares_without_an_interval_and_one_has_neither() -> None:
@@ -74,12 +76,6 @@ def test_two_seeds_have_shares_without_an_interval_and_one_has_neither() -> None
     (one,) = by_family(*planted(1), "x", "gamma_ramp")
     assert one.reason.startswith("it has one seed")
     assert sentences([one]) == [f"What x is due to in the family capacity cannot be said: {one.reason}."]
-
-
-def test_a_share_under_nothing_is_given_as_it_is() -> None:
-    found = Anova(("setting", "seed", "seed x setting"), np.array([1.0, 1.0, 30.0]), np.array([3.0, 4, 12]), 4, 20)
-    assert components(found)[0] == pytest.approx(3 * (1 / 3 - 2.5) / 20)
-    assert components(found)[1] == pytest.approx((0.25 - 2.5) / 4)
 
 
 def test_families_are_taken_apart_on_their_own() -> None:
