@@ -36,6 +36,7 @@ def test_spearman_over_trials_in_both_orders_and_with_recon_turned() -> None:
     assert table(found).loc[0].tolist() == ["a", "1", *(format(found.pairs["a", n], ".2f") for n in ("b", RECON))]
 
 
+@pytest.mark.slow
 def test_settings_are_resampled_whole_from_ten_on() -> None:
     rng = np.random.default_rng(1)
     of_setting = np.repeat(rng.normal(size=12), 3)

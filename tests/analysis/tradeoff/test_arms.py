@@ -102,6 +102,7 @@ def test_default_levels_lie_inside_what_both_arms_reach_in_half_the_seeds() -> N
     assert (only.at_least, only.difference.mean, only.censored) == (0.3, 0, (0, 0))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(points, points, st.integers(0, 20), st.integers(0, 20), st.randoms(use_true_random=False))
 def test_matched_disentanglement_ignores_dominated_settings_and_order(ours, theirs, worse, less, random) -> None:

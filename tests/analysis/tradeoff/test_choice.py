@@ -60,6 +60,7 @@ def test_a_limit_keeps_settings_out_and_the_other_target_decides(preference: Pre
     assert setting.id == chosen
 
 
+@pytest.mark.slow
 def test_twelve_equal_settings_look_three_quarters_of_a_deviation_too_good() -> None:
     # science.md: naive +.73 sd, leave-one-out -.01. The mean of five normal seeds has sd 1 / sqrt(5); the expected
     # maximum of 12 standard normals is 1.629, so the naive choice is 1.629 / sqrt(5) = .729 too good.

@@ -105,6 +105,7 @@ def test_without_a_common_overlap_there_is_no_unpaired_interval() -> None:
     assert found.unpaired.values == ()
 
 
+@pytest.mark.slow
 def test_the_paired_interval_covers_a_planted_gap() -> None:
     rng, draws, covered, unpaired = np.random.default_rng(0), 400, 0, 0
     for _ in range(draws):
