@@ -1,5 +1,6 @@
 """Each of the paper's experiments has its section in the report, with its figures, numbers and what cannot be said."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,15 @@ def test_the_headline_on_a_laptop_is_not_tested(tmp_path: Path) -> None:
     assert primary.startswith("Primary: capacity minus fixed beta")
     assert "Not tested" in primary
     assert len(others) == 2
+
+
+def test_the_headline_is_repeated_under_every_score(tmp_path: Path) -> None:
+    frames = load(write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline")))
+    trials = frames.trials.assign(modularity=-frames.trials["mig_calibrated"], modularity_null=0.0)
+    said = [part for part in experiments.compared(dataclasses.replace(frames, trials=trials)) if isinstance(part, str)]
+    assert "under modularity" in next(
+        part for part in said if part.startswith("Under other scores than mig_calibrated")
+    )
 
 
 def test_other_searches_are_no_experiments(fake_study: Path) -> None:
