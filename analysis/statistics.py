@@ -54,6 +54,10 @@ class Estimate:
         return f"{self.mean:{spec}}"
 
 
+NOTHING = Estimate((), float("nan"))
+"""No value, and none to give."""
+
+
 def over_seeds(values: Sequence[float]) -> Estimate:
     """Mean and interval of one setting's replicates.
 
@@ -67,7 +71,7 @@ def over_seeds(values: Sequence[float]) -> Estimate:
     sample = sample[~np.isnan(sample)]
     kept = tuple(float(value) for value in sample)
     if not kept:
-        return Estimate((), float("nan"))
+        return NOTHING
     mean = float(sample.mean())
     if not np.isfinite(sample).all():  # an infinite total correlation, say, has no interval
         return Estimate(kept, mean)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.figures.style import FAMILY_NAMES, RECON, colours
+from analysis.figures.style import FAMILY_NAMES, MARKERS, RECON, colours
 from analysis.tradeoff.attainment import Attainment, Level
 from analysis.tradeoff.fronts import Standing
 from analysis.tradeoff.matched import TARGET
@@ -20,8 +20,6 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 LABEL = 44
 """Characters of a line of a setting's name."""
-MARKERS = "osD^v"
-"""Of the families in turn, told apart without colour too."""
 
 
 def attainment(axes: Axes, found: list[Attainment]) -> Axes:
@@ -109,7 +107,7 @@ def on_front_caption(standings: list[Standing]) -> str:
     n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
     return (
         f"n = {n} seeds a setting. Share of redrawn means in which no other setting beats this one on both targets; "
-        "not the probability that it is best."
+        "not the probability that it is best. Low values are too low: under 0.05 of few seeds may be one in five."
     )
 
 

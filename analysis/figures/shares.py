@@ -7,13 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from analysis.figures.style import FAMILY_NAMES, colours
+from analysis.figures.style import FAMILY_NAMES, MARKERS, colours
 from analysis.tradeoff.shares import Shares
 from analysis.tradeoff.variance import HIGHER, RESIDUAL, SEED
 
 LAST = (HIGHER, SEED, RESIDUAL)
-MARKERS = "osD^v"
-"""Of the families, told apart without colour too."""
 APART = 0.26
 """Between the points of two families with the same source, in rows."""
 UNDER = 0.5

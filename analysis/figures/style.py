@@ -6,6 +6,8 @@ import seaborn as sns
 FAMILY_COLOURS = {"beta": "#0072B2", "capacity": "#D55E00"}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """All from the palette of Okabe and Ito, told apart with any colour vision; the latter for one's own objectives."""
+MARKERS = "osD^v"
+"""Of the families in turn, told apart without colour too."""
 FAMILY_NAMES = {"beta": "fixed β", "capacity": "controlled capacity"}
 RECON = "reconstruction loss, held-out (nats per image)"
 

@@ -6,11 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from analysis.figures.sheets import rows_by_kl
+from analysis.figures.sheets import REACH, rows_by_kl
 from analysis.frames import Frames
 from analysis.tuning import Curve, curves, position_map
 
-REACH = 3.0
 POSITION = ("x", "y")
 
 

@@ -17,6 +17,7 @@ from analysis.frames import Frames, records
 from analysis.report import pictures
 from analysis.report.trial import UNKNOWN, described, number, plain
 from analysis.statistics import over_seeds
+from analysis.tradeoff import arms
 from analysis.tradeoff.settings import SYMBOLS, Setting, by_setting
 from study.store import StoreError
 from trainables.config import written
@@ -128,7 +129,7 @@ def _of_study(frames: Frames, name: str) -> str:
 
 
 def _study(frames: Frames, name: str) -> dict[str, Any]:
-    mixed = frames.study.identity.get("search") == "headline"  # its arms are compared, not its families
+    mixed = arms.mixed(frames.finished)
     return {"name": name, "entropy": number(frames.dataset.get("entropy")), "front": not mixed}
 
 
@@ -138,8 +139,7 @@ def _notes(studies: Sequence[Frames], scores: list[str], about_pictures: str) ->
         said.append("The studies share dataset, protocol and evaluation seed: their axes are the same.")
     if not scores:
         said.append("No finished trial has a disentanglement score: shown is what the nats of KL buy.")
-    if any(frames.study.identity.get("search") == "headline" for frames in studies):
-        said.append("A family of the headline search mixes its arms, so that no front is drawn of it.")
+    said += dict.fromkeys(words for frames in studies if (words := arms.mixed(frames.finished)))
     return [*said, about_pictures] if about_pictures else said
 
 

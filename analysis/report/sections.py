@@ -18,7 +18,7 @@ from analysis.frames import Frames, records
 from analysis.paper import experiments
 from analysis.parts import Part, Picture
 from analysis.report import words
-from analysis.tradeoff import agreement, attainment, fronts, importance, matched_words, rates, shares, spread
+from analysis.tradeoff import agreement, arms, attainment, fronts, importance, matched_words, rates, shares, spread
 from analysis.tradeoff.answer import answer
 from analysis.tradeoff.choice import Preference, choose, sentence
 from analysis.tradeoff.choice import table as choice_table
@@ -75,16 +75,16 @@ Section = tuple[str, Iterator[Part]]
 
 def sections(told: Told) -> Iterator[Section]:
     """The title and the parts of each section; those that the study has nothing for are left out."""
-    if experiment := experiments.experiment_of(told.frames):
+    experiment = experiments.experiment_of(told.frames)
+    if experiment:
         yield experiment.title, experiments.parts(told.frames)
-    if told.frames.study.identity.get("search") != "headline":  # its arms are compared already: a front would mix them
-        yield "The trade-off", _front(told)
-        if not matched_words.lacking(told.frames.finished):
-            yield "Does raising the capacity pay?", experiments.compared(told.frames)
+    yield "The trade-off", _front(told)
+    if not experiment and not matched_words.lacking(told.frames.finished):
+        yield "Does raising the capacity pay?", experiments.compared(told.frames)
     yield "Rate and distortion: what the nats buy", _rates(told)
     yield "Settings", _settings(told)
     yield "What matters?", _matters(told)
-    if not experiments.experiment_of(told.frames):
+    if not experiment:
         yield "Which setting should I use?", _choice(told)
     if scorecard.scored(told.frames.finished):
         yield "Scores", _scores(told)
@@ -101,6 +101,9 @@ def _front(told: Told) -> Iterator[Part]:
     if not any(row.estimates[TARGET].values and row.estimates["recon"].values for row in rows):
         yield "No finished trial has a disentanglement score: there is no front to draw."
         return
+    if mixed := arms.mixed(finished):
+        yield mixed
+        return
     figure = Figure(figsize=(7.4, 4.9))
     tradeoff.tradeoff(figure.subplots(), finished, rows)
     yield Picture(figure, "tradeoff", f"Reconstruction against {TARGET}", words.as_drawn(rows))
@@ -110,7 +113,12 @@ def _front(told: Told) -> Iterator[Part]:
     if any(one.p_family is not None for one in standings):
         figure = Figure(figsize=(7.4, 1.2 + 0.28 * len(standings)))
         fronts_figure.on_front(figure.subplots(), standings)
-        yield Picture(figure, "on_front", "Probability of each setting to be on a front", words.ON_FRONT)
+        yield Picture(
+            figure,
+            "on_front",
+            "Probability of each setting to be on a front",
+            fronts_figure.on_front_caption(standings),
+        )
     yield fronts.table(standings)
     yield fronts.caution(standings)
     attained = attainment.attainment(finished)
@@ -133,12 +141,11 @@ def _rates(told: Told) -> Iterator[Part]:
     compared = rates.summary(finished)
     if not compared:
         return
-    lines = {rate: rates.lines(finished, rate) for rate in ("kl", "info_sum")}
-    figure = Figure(figsize=(9.5, 4.2))
-    for axes, (rate, drawn) in zip(figure.subplots(1, 2, sharey=True), lines.items(), strict=True):
-        rates_figure.rates(axes, drawn, rate)
-    about = "Reconstruction along KL and along the sum of I_j, a line a family and seed"
-    yield Picture(figure, "rates", about, rates_figure.caption(lines["kl"]))
+    figure = Figure(figsize=(12.6, 4.2))
+    for axes, rate in zip(figure.subplots(1, len(rates.RATES)), rates.RATES, strict=True):
+        rates_figure.rates(axes, rates.lines(finished, rate), rate, rates.unresolved(finished, rate))
+    about = "Reconstruction along KL, the sum of I_j and I(x;z), a line an arm and seed"
+    yield Picture(figure, "rates", about, rates_figure.caption(rates.lines(finished)))
     yield from rates.sentences(compared, told.protocol)
     yield rates.table(compared)
 
@@ -146,10 +153,10 @@ def _rates(told: Told) -> Iterator[Part]:
 def _settings(told: Told) -> Iterator[Part]:
     yield table(told.settings)
     yield words.IN_BRACKETS
-    spreads = spread.spreads(told.frames.finished, told.settings, TARGET, words.HALF_WIDTH)
+    spreads = spread.spreads(told.frames.finished, told.settings, TARGET, spread.SCORE_WIDTH)
     if any(one.sd is not None for one in spreads):
-        yield from spread.sentences(spreads, TARGET, words.HALF_WIDTH)
-        yield spread.table(spreads, words.HALF_WIDTH)
+        yield from spread.sentences(spreads, TARGET, spread.SCORE_WIDTH)
+        yield spread.table(spreads, spread.SCORE_WIDTH)
 
 
 def _matters(told: Told) -> Iterator[Part]:
@@ -164,6 +171,7 @@ def _matters(told: Told) -> Iterator[Part]:
             continue
         apart = shares.by_family(told.frames.finished, told.settings, target, str(identity.get("search")))
         yield from shares.sentences(apart)
+        yield shares.table(apart)
         if sources := [source for one in apart for source in one.by_source]:
             figure = Figure(figsize=(7.4, 1.8 + 0.34 * len(set(sources))))
             shares_figure.shares(figure.subplots(), apart)
@@ -186,7 +194,9 @@ def _choice(told: Told) -> Iterator[Part]:
 def _agreement(told: Told) -> Iterator[Part]:
     found = agreement.agreement(told.frames.finished, told.settings, scorecard.supervised(told.frames.finished))
     yield from agreement.sentences(found)
-    if len(found.names) > 1:
+    if len(found.names) < 3:
+        yield "One score alone: there is nothing to compare it with."
+    else:
         figure = Figure(figsize=(2.4 + 0.62 * len(found.names), 1.6 + 0.55 * len(found.names)))
         agreement_figure.agreement(figure.subplots(), found)
         about = f"n = {found.trials} trials of {found.settings} settings. {words.AGREEMENT}"
@@ -202,7 +212,9 @@ def _follows(told: Told) -> Iterator[Part]:
     if "capacity" in {row.family for row in told.settings}:
         figure = Figure(figsize=(7.4, 3.8))
         training.tracking(figure.subplots(), told.frames.rows, told.frames.finished)
-        yield Picture(figure, "tracking", "KL minus C along training, one line a capacity trial")
+        yield Picture(
+            figure, "tracking", "KL minus C along training, one line a capacity trial", words.tracked(told.trials)
+        )
     yield findings.table(told.trials)
     yield words.COLUMNS
 

@@ -1,22 +1,18 @@
 """What the report page says beside its figures and under its tables."""
 
+import pandas as pd
+
 from analysis.tradeoff.settings import Setting
 
 IN_BRACKETS = (
     "Reconstruction (nats per image), KL (nats) and scores are means over seeds of held-out values; in brackets both "
     "values of two seeds, or the 95 % interval of three and more."
 )
-ON_FRONT = (
-    "How often as many other seeds would put a setting on the front, by redrawing the means of these: what varies are "
-    "seeds, not settings or the probe. Low values are too low: under 0.05 of few seeds may be one in five."
-)
 VOLUME = (
     "Hypervolume: of the square between the best constant image (R0) and no loss, and between a score of 0 and of 1, "
     "the share that a family's settings dominate, seed by seed. It grows with the number of settings, so families are "
     "compared at equal settings and seeds alone."
 )
-HALF_WIDTH = 0.05
-"""Of the score, to which a study might want to know a setting's mean."""
 SHARES = (
     "Variance components of a complete grid, settings x seeds, by expected mean squares; they sum to 1, and one may "
     "come out under 0. The shares are of this grid: a wider range of a field would make its share greater."
@@ -65,6 +61,11 @@ SHEETS = (
     "others stay at their means; rows by held-out KL, with KL and I_j in nats and the factor that the latent says most "
     "of, as a share of that factor's entropy. Inactive latents are grey."
 )
+
+
+def tracked(trials: pd.DataFrame) -> str:
+    """How many trials the tracking figure has a line of."""
+    return f"n = {(trials['family'] == 'capacity').sum()} capacity trials, a line each, every seed."
 
 
 def as_drawn(rows: list[Setting]) -> str:

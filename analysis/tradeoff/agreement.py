@@ -85,15 +85,6 @@ def concordance(values: NDArray[np.float64]) -> float:
     return float(scipy.stats.friedmanchisquare(*values).statistic) / (scores * (trials - 1))
 
 
-def table(found: Agreement) -> pd.DataFrame:
-    """Spearman's correlations as text, a row and a column a score; the weakest with its interval."""
-    cells = {
-        other: ["1" if one == other else format(found.pairs[one, other], ".2f") for one in found.names]
-        for other in found.names
-    }
-    return pd.DataFrame({"over trials": list(found.names)} | cells)
-
-
 def sentences(found: Agreement) -> list[str]:
     """How far the scores agree, where they choose different settings, and which are not compared."""
     said = []

@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.frames import LEADING
-from analysis.statistics import Estimate, over_seeds
+from analysis.statistics import NOTHING, Estimate, over_seeds
 from analysis.tradeoff import arms, matched, matched_words
 from analysis.tradeoff.cells import rectangle
 from analysis.tradeoff.matched import TARGET, Comparison
-
-_NONE = over_seeds([])
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class Cost:
     field: str
     ends: tuple[float, float] = (float("nan"), float("nan"))
     pairs: int = 0
-    recon: Estimate = _NONE
-    score: Estimate = _NONE
+    recon: Estimate = NOTHING
+    score: Estimate = NOTHING
     lost: int = 0
     reason: str = ""
 

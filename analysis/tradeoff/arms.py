@@ -81,6 +81,23 @@ def arm(trial: dict[str, Any]) -> str:
     return str(trial["family"])
 
 
+def mixed(trials: pd.DataFrame) -> str:
+    """Which families have several arms, in a sentence; empty where none has.
+
+    A front, a volume or a mean over such a family would mix what the study is there to compare.
+    """
+    told: dict[str, list[str]] = {}
+    for trial in records(trials):
+        own = told.setdefault(str(trial["family"]), [])
+        own += [name] if (name := arm(trial)) not in own else []
+    several = [
+        f"the family {family} has the arms {' and '.join(map(repr, own))}"
+        for family, own in told.items()
+        if len(own) > 1
+    ]
+    return f"No front is drawn of families, since they mix arms: {'; '.join(several)}." if several else ""
+
+
 def with_arms(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials with the column `arm`.
 

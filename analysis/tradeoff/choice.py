@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.statistics import Estimate, over_seeds
+from analysis.statistics import NOTHING, Estimate, over_seeds
 from analysis.tradeoff.cells import rectangle
 from analysis.tradeoff.fronts import replicates
 from analysis.tradeoff.matched import TARGET
@@ -94,8 +94,8 @@ class Choice:
 
     preference: Preference
     setting: Setting | None = None
-    recon: Estimate = over_seeds([])  # noqa: RUF009
-    score: Estimate = over_seeds([])  # noqa: RUF009
+    recon: Estimate = NOTHING
+    score: Estimate = NOTHING
     honest_recon: float = math.nan
     honest_score: float = math.nan
     chosen: tuple[tuple[str, int], ...] = ()
@@ -148,7 +148,8 @@ def table(choices: list[Choice]) -> pd.DataFrame:
 
     Returns:
         `preference`, `setting`, `recon` and `score` as they look (mean over seeds with its interval) and `honest` (on
-        the seed left out of the choice), `chosen without a seed`: which settings, how often; and what is not told.
+        the seed left out of the choice), `winner's curse` (how much better the score looks than it is), `chosen without
+        a seed`: which settings, how often; and what is not told.
     """
     return pd.DataFrame(
         {
@@ -158,6 +159,7 @@ def table(choices: list[Choice]) -> pd.DataFrame:
             "honest recon": _number(one.honest_recon, ".1f"),
             "score": format(one.score, ".3f"),
             "honest score": _number(one.honest_score, ".3f"),
+            "winner's curse": _number(one.curse[1], "+.3f"),
             "chosen without a seed": ", ".join(f"{label} {count}x" for label, count in one.chosen) or "-",
             "not told": one.reason or "-",
         }

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import CONFIDENCE, T_SEEDS, Estimate, over_seeds
+from analysis.statistics import CONFIDENCE, NOTHING, T_SEEDS, Estimate
 from analysis.tradeoff.cells import by_cell, lacking, repeated, some
 from analysis.tradeoff.settings import SYMBOLS, Setting
 from analysis.tradeoff.variance import RESIDUAL, SEED, anova, components, pivots
@@ -44,7 +44,7 @@ class Shares:
     reason: str = ""
     notes: tuple[str, ...] = ()
     by_source: dict[str, Estimate] = field(default_factory=dict)
-    together: Estimate = field(default_factory=lambda: over_seeds(()))
+    together: Estimate = NOTHING
     sd: float = math.nan
     settings: int = 0
     seeds: tuple[int, ...] = ()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import PLAN_SEEDS, T_SEEDS, Estimate, iqm, over_seeds, seeds_needed
+from analysis.statistics import NOTHING, PLAN_SEEDS, T_SEEDS, Estimate, iqm, over_seeds, seeds_needed
 from analysis.tradeoff.cells import by_cell, repeated
 from analysis.tradeoff.settings import Setting
 
-RECON_WIDTH, SCORE_WIDTH = 2.0, 0.02
+SCORE_WIDTH = 0.05
 """Half widths worth planning for: nats per image of reconstruction, and units of a calibrated score."""
 
 
@@ -97,7 +97,7 @@ def sentences(found: list[Spread], target: str, half_width: float) -> list[str]:
 
 def _of(finished: pd.DataFrame, row: Setting, target: str, half_width: float) -> Spread:
     if reason := repeated(finished, [row]):
-        return Spread(row, over_seeds([]), reason=reason)
+        return Spread(row, NOTHING, reason=reason)
     values = by_cell(finished, [row], target).loc[row.id].dropna().tolist()
     sd = float(np.std(values, ddof=1)) if len(values) >= T_SEEDS else math.nan
     return Spread(

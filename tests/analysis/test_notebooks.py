@@ -39,8 +39,8 @@ def test_the_notebooks_are_found() -> None:
 
 def test_the_trade_off_notebook_shows_the_study(fake_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook = executed(NOTEBOOKS[0], fake_study, monkeypatch)
-    # Front, attainment, arms, both of the rates, shares, agreement, tracking.
-    assert len(outputs(notebook, "image/png")) == 8
+    # Front, attainment, arms, both of the rates, shares, tracking; one score alone has no agreement to draw.
+    assert len(outputs(notebook, "image/png")) == 7
     tables = " ".join(outputs(notebook, "text/html"))
     for column in (
         "capacity_max",

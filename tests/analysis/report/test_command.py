@@ -26,7 +26,7 @@ def test_the_report_prints_the_table_and_writes_the_page(store: Path, capsys: py
     assert "It does not show which family" in output
     assert f"report: {store}/report/index.html" in output
     assert "failed: see" in output
-    names = ("tradeoff", "attainment", "matched_0", "rate_distortion", "rates", "tracking", "agreement")
+    names = ("tradeoff", "attainment", "matched_0", "rate_distortion", "rates", "tracking")
     for name in names:
         assert matplotlib.image.imread(store / "report" / f"{name}.png").shape[0] > 400
         assert (store / "report" / f"{name}.pdf").exists()

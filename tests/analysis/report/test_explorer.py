@@ -176,7 +176,7 @@ def test_arms_of_the_headline_search_have_no_front(frames: Frames, tmp_path: Pat
     study = StudyConfig(search="headline", pinned={"steps": (1700,), "ramp_steps": (1200,)}, seeds=1)
     told = payload([load(write_study(tmp_path / "s", lambda config: "finished", study))])
     assert told["studies"][0]["front"] is False
-    assert any("no front is drawn" in note for note in told["notes"])
+    assert any("No front is drawn" in note for note in told["notes"])
     assert payload([frames])["studies"][0]["front"] is True
 
 

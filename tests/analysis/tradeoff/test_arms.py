@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.frames import load
-from analysis.tradeoff.arms import Curve, arm, crossed, curves, reached, settings_of, with_arms
+from analysis.tradeoff.arms import Curve, arm, crossed, curves, mixed, reached, settings_of, with_arms
 from tests.analysis.curves import points, trials
 
 
@@ -137,3 +137,10 @@ def test_a_beta_that_would_be_annealed_to_itself_is_a_point_of_both_arms() -> No
     told = with_arms(frame)
     assert sorted(told.loc[told["arm"] == "annealed beta", "setting"]) == ["b", "c", "d"]
     assert sorted(told.loc[told["arm"] == "fixed beta", "setting"]) == ["a", "b"]
+
+
+def test_a_family_of_several_arms_is_named_whatever_the_search() -> None:
+    ramps = pd.DataFrame({"family": ["beta", "capacity", "capacity"], "ramp_steps": [9, 1, 1200]})
+    arms = "the family capacity has the arms 'capacity, no ramp' and 'capacity'"
+    assert mixed(ramps) == f"No front is drawn of families, since they mix arms: {arms}."
+    assert mixed(ramps[:2]) == mixed(pd.DataFrame()) == ""

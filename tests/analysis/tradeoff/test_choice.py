@@ -124,4 +124,5 @@ def test_the_table_says_both_values() -> None:
     assert row["setting"] == "β = 1"
     assert row["score"].startswith("0.500 [")
     assert (row["honest score"], row["honest recon"]) == ("0.333", "101.3")
+    assert row["winner's curse"] == "+0.167"
     assert row["chosen without a seed"] == "β = 1 2x, β = 2 1x"
