@@ -1,5 +1,6 @@
 """Axes-level figure of rate and distortion, a line a family; numbers are drawn as given."""
 
+import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -14,6 +15,8 @@ AXIS = {
     "info_sum": "rate: sum of I(x; z_j) (nats)",
     MIDDLE: "rate: I(x; z), middle of its bracket (nats)",
 }
+WIDTH = 28
+"""Characters of a line of a reason."""
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
 """Of the arms in turn, told apart without colour too."""
 
@@ -38,7 +41,8 @@ def rates(axes: Axes, lines: list[Line], rate: str = "kl", reason: str = "") -> 
             axes.plot(line.mean.x, line.mean.y, linewidth=2.2, zorder=3, **look)
         handles.append(Line2D([], [], linewidth=2.2, label=f"{line.arm} ({_seeds(line)})", **look))
     if not lines:
-        axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", color="grey", wrap=True)
+        words = textwrap.fill(reason, WIDTH)
+        axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color="grey", fontsize=9)
         axes.set(xticks=[], yticks=[])
     axes.set_xlabel(AXIS[rate])
     axes.set_ylabel(RECON)

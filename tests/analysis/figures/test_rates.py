@@ -60,7 +60,7 @@ def test_a_rate_that_is_not_resolved_is_a_sentence() -> None:
     frame = example(2)
     found, reason = lines(frame, "info_mid"), unresolved(frame, "info_mid")
     axes = figure.rates(plt.figure().subplots(), found, "info_mid", reason)
-    assert [text.get_text() for text in axes.texts] == [
+    assert [" ".join(text.get_text().split()) for text in axes.texts] == [
         "I(x;z) is not resolved at n = 10,000 in 12 of 12 trials"
     ]  # fmt: skip
     assert not axes.lines
