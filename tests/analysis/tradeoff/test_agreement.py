@@ -98,3 +98,10 @@ def test_a_score_that_most_trials_lack_would_hide_the_others() -> None:
 def test_a_study_without_scores_has_no_agreement() -> None:
     assert agreement(pd.DataFrame(), [], ["a"]).names == ()
     assert agreement(*study(2, 2), []).pairs == {}
+
+
+def test_a_lucky_setting_of_fewer_seeds_is_not_called_best() -> None:
+    a = np.array([1.0, 1, 2, 2, np.nan, 9])
+    assert agreement(*study(3, 2, a=a), ["a"]).best["a"] == ("β = 1", 2)
+    frame, rows = study(3, 2, a=a)
+    assert agreement(frame.drop(index=4), rows, ["a"]).best["a"] == ("β = 1", 2)

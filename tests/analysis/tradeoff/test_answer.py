@@ -118,3 +118,13 @@ def test_no_trials_and_ones_own_objective_have_no_answer() -> None:
     assert costs(pd.DataFrame()) == []
     assert answer(pd.DataFrame(), "paper") == ""
     assert answer(study().assign(family="my.loss"), "paper") == ""
+
+
+def test_an_arm_that_is_no_one_parameter_family_is_said_at_once() -> None:
+    frame = study()
+    crossed = frame.loc[frame["family"] == "capacity"].assign(
+        gamma=10.0, setting="other", recon=lambda t: t["recon"] + 1
+    )
+    said = answer(pd.concat([frame, crossed], ignore_index=True), "paper")
+    assert "The arms are no one-parameter families: gamma varies too." in said
+    assert "one-parameter" not in answer(frame, "paper")

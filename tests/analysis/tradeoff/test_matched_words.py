@@ -35,7 +35,7 @@ def test_a_sentence_has_the_numbers_the_seeds_and_the_verdict() -> None:
      "Inconclusive: p is over 0.05 after Holm (p < 0.001; 0.060 after Holm)."),
     (0.2, {"crossed": ("gamma",)}, "Inconclusive: a claim takes one-parameter families. The arms are no one-parameter "
      "families: gamma varies too."),
-    (0.2, {"protocol": "laptop"}, "Not tested: a laptop run shows no matched gaps."),
+    (0.2, {"protocol": "laptop", "adjusted": 0.01}, "Not tested: a laptop run shows no matched gaps."),
 ])  # fmt: skip
 def test_every_verdict_has_its_reason(mean: float, changes: dict, ending: str) -> None:
     assert said(seeded(mean, 0.1, 10), **changes).endswith(f"). {ending}")
