@@ -138,7 +138,8 @@ def _best(finished: pd.DataFrame, rows: list[Setting], names: list[str]) -> dict
     labels, found = {row.id: row.label for row in rows}, {}
     turned = finished.assign(**{RECON: -finished["recon"]})
     for name in names:
-        groups = [(str(setting), group[name].tolist()) for setting, group in turned.groupby("setting", sort=False)]
+        known = turned.dropna(subset=[name]).groupby("setting", sort=False)
+        groups = [(str(setting), group[name].tolist()) for setting, group in known]
         most = max(len(values) for _, values in groups)  # a mean of fewer seeds is luckier
         means = {setting: over_seeds(values).mean for setting, values in groups if len(values) == most}
         best = max(means, key=lambda setting: -math.inf if math.isnan(means[setting]) else means[setting])
