@@ -138,12 +138,15 @@ def _best(finished: pd.DataFrame, rows: list[Setting], names: list[str]) -> dict
     labels, found = {row.id: row.label for row in rows}, {}
     turned = finished.assign(**{RECON: -finished["recon"]})
     for name in names:
-        known = turned.dropna(subset=[name]).groupby("setting", sort=False)
-        groups = [(str(setting), group[name].tolist()) for setting, group in known]
-        most = max(len(values) for _, values in groups)  # a mean of fewer seeds is luckier
-        means = {setting: over_seeds(values).mean for setting, values in groups if len(values) == most}
-        best = max(means, key=lambda setting: -math.inf if math.isnan(means[setting]) else means[setting])
-        found[name] = (labels[best], -means[best] if name == RECON else means[best])
+        values: dict[str, list[float]] = {}
+        for setting, value in zip(turned["setting"], turned[name], strict=True):
+            if not math.isnan(value):
+                values.setdefault(setting, []).append(value)
+        most = max(map(len, values.values()), default=0)  # a mean of fewer seeds is luckier
+        means = {setting: float(np.mean(own)) for setting, own in values.items() if len(own) == most}
+        if means:
+            best = max(means, key=means.__getitem__)
+            found[name] = (labels[best], -means[best] if name == RECON else means[best])
     return found
 
 

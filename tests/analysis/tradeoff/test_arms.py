@@ -143,4 +143,4 @@ def test_a_family_of_several_arms_is_named_whatever_the_search() -> None:
     ramps = pd.DataFrame({"family": ["beta", "capacity", "capacity"], "ramp_steps": [9, 1, 1200]})
     arms = "the family capacity has the arms 'capacity, no ramp' and 'capacity'"
     assert mixed(ramps) == f"No front is drawn of families, since they mix arms: {arms}."
-    assert mixed(ramps[:2]) == mixed(pd.DataFrame()) == ""
+    assert mixed(ramps.head(2)) == mixed(pd.DataFrame()) == ""
