@@ -58,6 +58,7 @@ def test_the_trade_off_notebook_shows_the_study(fake_study: Path, monkeypatch: p
     assert "What mig_calibrated is due to in the family capacity cannot be said: under two seeds have" in said
 
 
+@pytest.mark.slow
 def test_the_notebook_of_one_trial_shows_the_one_asked_for(fake_study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = load(fake_study).finished["key"].iloc[-1]
     monkeypatch.setenv("KEY", key[:8])
@@ -82,6 +83,7 @@ def test_they_run_on_one_family_and_one_seed_too(tmp_path: Path, monkeypatch: py
         executed(path, store, monkeypatch)
 
 
+@pytest.mark.slow
 def test_the_papers_notebook_shows_what_has_been_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for search in ("blobs", "headline"):
         write_study(tmp_path / f"{search}-laptop", lambda config: "finished", StudyConfig(search, seeds=2))

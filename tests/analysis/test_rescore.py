@@ -80,7 +80,8 @@ def test_what_is_there_is_kept_and_only_the_rest_computed(store: Path, capsys: p
     assert "9 rows of irs have fewer than 20 permutations; delete its file to redo them" in said
 
 
-@pytest.mark.parametrize("place", [0, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [0, 4])
 def test_one_unreadable_file_costs_no_other_trial(place: int, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = load(store).finished["key"].iloc[place]
     arrays = store / "arrays" / f"{key}.h5"

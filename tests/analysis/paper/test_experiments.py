@@ -28,7 +28,7 @@ def test_every_experiment_is_a_search() -> None:
     assert set(FIGURES) == set(experiments.EXPERIMENTS)
 
 
-SLOW = ("blobs_wide", "generator", "traversals")
+SLOW = ("blobs", "blobs_wide", "generator", "traversals")
 
 
 @pytest.mark.parametrize(
