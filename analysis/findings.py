@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.frames import Frames, records
 from analysis.openings import Opening, first_two, openings, resolved
+from analysis.tradeoff.cells import some
 from analysis.tradeoff.settings import Setting
 from study.store import StoreError, Trial
 from trainables.metrics.position import LEAST_ROWS, position_r2
@@ -199,7 +200,7 @@ def _verdicts(trials: pd.DataFrame) -> str:
     if len(by_verdict) == 1:
         return f"The audit's verdict on every trial: {trials['verdict'].iloc[0]}."
     words = [
-        f"{verdict} {len(settings)}" + (f" ({'; '.join(dict.fromkeys(settings))})" if verdict != "fine" else "")
+        f"{verdict} {len(settings)}" + (f" ({some(dict.fromkeys(settings))})" if verdict != "fine" else "")
         for verdict, settings in by_verdict
     ]
     return f"The audit's verdicts: {', '.join(words)}."
@@ -210,7 +211,7 @@ def _empty_nats(trials: pd.DataFrame) -> str:
     empty = trials[(trials["follows"] < FOLLOWS) & (trials["verdict"] == "not informative")]
     if empty.empty:
         return ""
-    settings = "; ".join(dict.fromkeys(empty["setting"]))
+    settings = some(dict.fromkeys(empty["setting"]))
     return (
         f"In {len(empty)} capacity trials KL follows C, but under half of it says anything of the image, or the image "
         f"is not reconstructed ({settings})."

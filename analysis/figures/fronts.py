@@ -20,6 +20,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 LABEL = 44
 """Characters of a line of a setting's name."""
+MAX_ROWS = 30
+"""Settings that have a row; more would make a figure taller than a screen."""
 
 
 def attainment(axes: Axes, found: list[Attainment]) -> Axes:
@@ -99,15 +101,22 @@ def on_front(axes: Axes, standings: list[Standing], score: str = TARGET) -> Axes
     return axes
 
 
-def on_front_caption(standings: list[Standing]) -> str:
-    """What is drawn, with the number of seeds."""
+def on_front_caption(standings: list[Standing], of: int = 0) -> str:
+    """What is drawn, with the number of seeds.
+
+    Args:
+        standings: Those that are drawn.
+        of: How many settings there are, where only the likeliest are drawn.
+    """
     seeds = sorted({one.seeds for one in standings if one.p_joint is not None})
     if not seeds:
         return "No setting has three seeds: a front of one or two describes this run alone."
     n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    drawn = f"The {len(standings)} likeliest of {of} settings; the table has all. " if of > len(standings) else ""
     return (
-        f"n = {n} seeds a setting. Share of redrawn means in which no other setting beats this one on both targets; "
-        "not the probability that it is best. Low values are too low: under 0.05 of few seeds may be one in five."
+        f"{drawn}n = {n} seeds a setting. Share of redrawn means in which no other setting beats this one on both "
+        "targets; not the probability that it is best. Low values are too low: under 0.05 of few seeds may be one in "
+        "five."
     )
 
 

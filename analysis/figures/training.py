@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
 from analysis.findings import FOLLOWS
@@ -14,10 +16,14 @@ from analysis.frames import records
 from analysis.openings import ACTIVE, Opening, latents_of
 
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")
+MAX_LEVELS = 8
+"""Levels of C_max that a legend names; more have a colour bar."""
 
 
 def tracking(axes: Axes, rows: pd.DataFrame, trials: pd.DataFrame) -> Axes:
     """Does KL follow C: held-out KL - C of every capacity trial along training, a colour a C_max, a dash a gamma.
+
+    More levels of C_max than a legend can name have a colour bar; more gammas than dashes are not told apart.
 
     Args:
         axes: To draw on.
@@ -27,26 +33,38 @@ def tracking(axes: Axes, rows: pd.DataFrame, trials: pd.DataFrame) -> Axes:
     """
     ramped = [trial for trial in records(trials) if trial["family"] == "capacity"]
     levels, gammas = (sorted({trial[name] for trial in ramped}) for name in ("capacity_max", "gamma"))
-    palette = dict(zip(levels, sns.color_palette("flare", max(1, len(levels))), strict=False))
-    dashes = dict(zip(gammas, itertools.cycle(DASHES), strict=False))
+    scale, palette = _coloured(levels)
+    dashes = dict(zip(gammas, DASHES if len(gammas) <= len(DASHES) else itertools.repeat("-"), strict=False))
+    by_trial = dict(list(rows.groupby("key")))
     axes.axhspan(-FOLLOWS, FOLLOWS, color="grey", alpha=0.12, linewidth=0)
-    for trial in sorted(ramped, key=lambda trial: trial["capacity_max"]):
-        reports = rows[rows["key"] == trial["key"]]
+    for trial in sorted(ramped, key=lambda trial: trial["key"]):  # a hash, so that no level covers the others
+        reports = by_trial[trial["key"]]
         deviation = reports["kl"] - reports["capacity"]
         look = {"color": palette[trial["capacity_max"]], "linestyle": dashes[trial["gamma"]]}
-        axes.plot(reports["step"], deviation, linewidth=1, **look)
-        axes.axvline(trial["ramp_steps"], color="grey", linestyle=":", linewidth=1)
+        axes.plot(reports["step"], deviation, linewidth=1, alpha=0.4 if scale else 1, **look)
+    for end in sorted({trial["ramp_steps"] for trial in ramped}):
+        axes.axvline(end, color="grey", linestyle=":", linewidth=1)
     axes.set_xlabel("training (updates); dotted: the ramp's end")
     axes.set_ylabel("KL - C, held-out (nats)")
     axes.set_title("Does KL follow C? Shaded: within 1 nat")
-    handles = [Line2D([], [], color=palette[level], label=f"C_max = {level:g} nats") for level in levels]
-    if len(gammas) > 1:
-        handles += [
-            Line2D([], [], color="grey", linewidth=1, linestyle=dashes[gamma], label=f"gamma = {gamma:g}")
-            for gamma in gammas
-        ]
-    axes.legend(handles=handles, fontsize=8)
+    if scale:
+        axes.figure.colorbar(scale, ax=axes, label="C_max (nats)")
+    told = {f"C_max = {level:g} nats": {"color": palette[level]} for level in levels if not scale}
+    if len(gammas) > len(DASHES):
+        told[f"{len(gammas)} gammas, not told apart"] = {"color": "grey"}
+    elif len(gammas) > 1:
+        told |= {f"gamma = {g:g}": {"color": "grey", "linewidth": 1, "linestyle": dashes[g]} for g in gammas}
+    handles = [Line2D([], [], label=label, **look) for label, look in told.items()]
+    axes.legend(handles=handles, fontsize=8, loc="upper left" if scale else "best")  # KL and C begin together
     return axes
+
+
+def _coloured(levels: list[float]) -> tuple[ScalarMappable | None, dict[float, Any]]:
+    """A colour a level; of more than a legend can name the colour scale, too."""
+    if len(levels) <= MAX_LEVELS:
+        return None, dict(zip(levels, sns.color_palette("flare", max(1, len(levels))), strict=False))
+    scale = ScalarMappable(Normalize(levels[0], levels[-1]), sns.color_palette("flare", as_cmap=True))
+    return scale, dict(zip(levels, scale.to_rgba(np.array(levels)), strict=True))
 
 
 def kl_along_training(axes: Axes, reports: pd.DataFrame, opened: list[Opening]) -> Axes:

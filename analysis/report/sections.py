@@ -111,13 +111,14 @@ def _front(told: Told) -> Iterator[Part]:
         yield words.LAPTOP
     standings = fronts.standings(finished, rows)
     if any(one.p_family is not None for one in standings):
-        figure = Figure(figsize=(7.4, 1.2 + 0.28 * len(standings)))
-        fronts_figure.on_front(figure.subplots(), standings)
+        likeliest = fronts.likeliest(standings, fronts_figure.MAX_ROWS)
+        figure = Figure(figsize=(7.4, 1.2 + 0.28 * len(likeliest)))
+        fronts_figure.on_front(figure.subplots(), likeliest)
         yield Picture(
             figure,
             "on_front",
             "Probability of each setting to be on a front",
-            fronts_figure.on_front_caption(standings),
+            fronts_figure.on_front_caption(likeliest, len(standings)),
         )
     yield fronts.table(standings)
     yield fronts.caution(standings)

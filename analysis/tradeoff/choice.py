@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.statistics import NOTHING, Estimate, over_seeds
-from analysis.tradeoff.cells import rectangle
+from analysis.tradeoff.cells import rectangle, some
 from analysis.tradeoff.fronts import replicates
 from analysis.tradeoff.matched import TARGET
 from analysis.tradeoff.settings import Setting
@@ -179,7 +179,7 @@ def sentence(one: Choice) -> str:
         words.append(f"; on a seed that did not choose, {one.honest_recon:.1f} nats and {one.honest_score:.3f}")
     again = dict(one.chosen).get(one.setting.label, 0)
     kept = f" Without one seed it is chosen again in {again} of {one.seeds} cases." if one.chosen else ""
-    less = f" Not every seed has finished of {', '.join(one.left_out)}: left out." if one.left_out else ""
+    less = f" Not every seed has finished of {some(one.left_out)}: left out." if one.left_out else ""
     return f"{''.join(words)}.{kept}{less}"
 
 

@@ -12,6 +12,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from analysis.statistics import BOOTSTRAP_SEEDS, T_SEEDS
+from analysis.tradeoff.cells import some
 from analysis.tradeoff.matched import TARGET
 from analysis.tradeoff.settings import Setting
 from trainables.checks import InputError
@@ -172,6 +173,12 @@ def standings(finished: pd.DataFrame, rows: list[Setting], score: str = TARGET) 
     ]  # fmt: skip
 
 
+def likeliest(found: list[Standing], most: int) -> list[Standing]:
+    """So many settings that are likeliest on their family's front, in their order; those without a probability last."""
+    by_chance = sorted(range(len(found)), key=lambda place: 1.0 if (p := found[place].p_family) is None else -p)
+    return [found[place] for place in sorted(by_chance[:most])]
+
+
 def table(found: list[Standing]) -> pd.DataFrame:
     """The standings as text.
 
@@ -199,11 +206,11 @@ def caution(found: list[Standing], score: str = TARGET) -> str:
     few = [one.setting.label for one in found if 0 < one.seeds < T_SEEDS]
     if found and len(none) == len(found):
         return f"No setting has {score}: there is no front."
-    words = [f"Without {score}: {'; '.join(none)}."] if none else []
+    words = [f"Without {score}: {some(none)}."] if none else []
     if few and len(few) + len(none) == len(found):
         words.append(f"No setting has {T_SEEDS} seeds: the front describes this run, without a probability.")
     elif few:
-        words.append(f"Under {T_SEEDS} seeds, so without a probability and no rival of the others: {'; '.join(few)}.")
+        words.append(f"Under {T_SEEDS} seeds, so without a probability and no rival of the others: {some(few)}.")
     if len({one.setting.family for one in found}) == 1:
         words.append("One family: its front is the joint one.")
     return " ".join(words)

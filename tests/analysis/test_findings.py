@@ -87,6 +87,14 @@ def test_too_few_probe_rows_tell_no_position(fake_study: Path) -> None:
     assert any(sentence.startswith("Under 100 probe rows") for sentence in sentences)
 
 
+def test_of_many_settings_some_are_named_and_the_rest_counted(fake_study: Path) -> None:
+    frames, rows, _ = told(fake_study)
+    trials = findings.by_trial(frames, rows)
+    trials.loc[trials["setting"] != "β = 1", "verdict"] = "not informative"
+    (sentence,) = [one for one in findings.sentences(frames, rows, trials) if one.startswith("The audit's verdicts")]
+    assert sentence == "The audit's verdicts: fine 2, not informative 8 (β = 4, β = 16, C = 6 and 2 more)."
+
+
 def test_three_seeds_are_not_called_few(tmp_path: Path) -> None:
     study = StudyConfig(pinned={"objective": ("beta_vae",), "beta": (1.0,)}, seeds=3)
     _, _, sentences = told(write_study(tmp_path / "s", lambda config: "finished", study))

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 
 from analysis.figures import style, tradeoff, training
 from analysis.frames import load
@@ -76,6 +79,25 @@ def test_tracking_tells_gammas_apart(fake_study: Path) -> None:
     assert legend(axes)[-2:] == ["gamma = 10", "gamma = 100"]
     curves = [line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2]
     assert sorted(str(line.get_linestyle()) for line in curves) == ["-"] * 2 + ["--"] * 3
+
+
+def test_tracking_of_many_levels_has_a_colour_bar_and_names_none(fake_study: Path) -> None:
+    frames = load(fake_study)
+    (trial,) = frames.finished.query("capacity_max == 12 and seed == 0").to_dict("records")
+    levels = np.arange(1.0, 51)
+    trials = pd.DataFrame([trial | {"capacity_max": level, "gamma": 10 * level} for level in levels])
+    few = training.tracking(plt.figure().subplots(), frames.rows, trials.iloc[: training.MAX_LEVELS])
+    assert legend(few)[:-1] == [f"C_max = {level:g} nats" for level in levels[: training.MAX_LEVELS]]
+    figure = plt.figure(figsize=(7.4, 3.8), layout="constrained")
+    axes = training.tracking(figure.subplots(), frames.rows, trials)
+    figure.draw_without_rendering()  # warns where a legend leaves no room for the axes
+    assert legend(axes) == ["50 gammas, not told apart"]
+    _, bar = figure.axes
+    assert (bar.get_ylabel(), bar.get_ylim()) == ("C_max (nats)", (1, 50))
+    curves = [line for line in axes.lines if len(np.asarray(line.get_xdata())) > 2]
+    flare = sns.color_palette("flare", as_cmap=True)
+    assert [to_rgb(line.get_color()) for line in curves] == [flare((level - 1) / 49)[:3] for level in levels]
+    assert {line.get_linestyle() for line in curves} == {"-"}
 
 
 def test_images_that_hold_less_than_the_kl_are_marked(fake_study: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.frames import load
 from analysis.statistics import over_seeds
-from analysis.tradeoff.fronts import Standing, caution, redrawn, replicates, standings, table, unbeaten
+from analysis.tradeoff.fronts import Standing, caution, likeliest, redrawn, replicates, standings, table, unbeaten
 from analysis.tradeoff.settings import by_setting, front
 from study.progress import pareto
 from tests.analysis.curves import crossed, rows
@@ -189,6 +189,14 @@ def test_one_family_has_one_front() -> None:
     assert caution(found) == "One family: its front is the joint one."
     assert set(table(found)["P(joint front)"]) == {"-"}
     assert table(found)["front of means"].tolist() == ["family", "-", "family"]
+
+
+def test_the_likeliest_stay_in_their_order_and_those_without_a_probability_are_left_out_first() -> None:
+    chances = [0.2, None, 0.9, 0.0, 0.2, 1.0]
+    found = [Standing(row, 3, False, False, p, 1.0) for row, p in zip(rows(noisy(FAR, 1)) * 2, chances, strict=False)]
+    kept = [[found.index(one) for one in likeliest(found, most)] for most in range(8)]
+    every = [0, 1, 2, 3, 4, 5]
+    assert kept == [[], [5], [2, 5], [0, 2, 5], [0, 2, 4, 5], [0, 2, 3, 4, 5], every, every]
 
 
 def test_the_table_has_a_row_a_setting() -> None:
