@@ -44,8 +44,15 @@ class Stack:
         self.coefficients = Coefficients.of([self.config] * width, self.device)
         self.finite = torch.ones(width, dtype=torch.bool, device=self.device)
         self.graph: torch.cuda.CUDAGraph | None = None
-        self._losses = torch.compile(self.losses, dynamic=False) if compiled else self.losses
-        self._adam = torch.compile(adam_, dynamic=False) if compiled else adam_
+        self.captures = self.device.type == "cuda"
+        self.notice: str | None = None
+        """What is to be said of how it trains."""
+        # Not bound methods: a stack that refers to itself keeps its memory until the garbage is next collected.
+        self._losses, self._adam = Stack.losses, adam_
+        if compiled:
+            torch.compiler.reset()  # a function compiled for 8 stacks runs uncompiled, and silently, for the ninth
+            self._losses = torch.compile(Stack.losses, dynamic=False)
+            self._adam = torch.compile(adam_, dynamic=False)
 
     @property
     def width(self) -> int:
@@ -99,17 +106,17 @@ class Stack:
 
     def run(self, updates: int) -> None:
         """So many updates of every lane; on a GPU one update is captured once, and replayed without the host."""
-        if self.device.type != "cuda":
-            for _ in range(updates):
-                self.update()
-            return
-        self.graph = self.graph or self._captured()
+        if self.captures and self.graph is None:
+            self.graph = self._captured()
         for _ in range(updates):
-            self.graph.replay()
+            if self.graph is None:
+                self.update()
+            else:
+                self.graph.replay()
 
     def update(self) -> Tensor:
         """One update of every lane; the losses of their batches (width,), nats per image."""
-        losses = self._losses()
+        losses = self._losses(self)
         (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
         with torch.no_grad():
             self.step += 1
@@ -163,8 +170,15 @@ class Stack:
         losses, mean, log_std = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
         return losses, mean, log_std
 
-    def _captured(self) -> torch.cuda.CUDAGraph:
-        """One update as a CUDA graph; the state is as before."""
+    def _captured(self) -> torch.cuda.CUDAGraph | None:
+        """One update as a CUDA graph, or None and a notice; the state is as before.
+
+        Autocast cannot leave a stale cast of the parameters in the graph: it keeps casts of leaves alone, and layers
+        are given views.
+
+        Raises:
+            torch.OutOfMemoryError: There is no memory for it.
+        """
         state = (self.flat.data, self.moments, self.step, self.finite)
         before = [values.clone() for values in state]
         side = torch.cuda.Stream(self.device)
@@ -173,11 +187,21 @@ class Stack:
             for _ in range(WARM_UP):
                 self.update()
         torch.cuda.current_stream(self.device).wait_stream(side)
+        graph: torch.cuda.CUDAGraph | None = torch.cuda.CUDAGraph()
+        try:
+            # A capture that fails stays on its own stream; the outer context brings this one back.
+            with torch.cuda.stream(torch.cuda.current_stream(self.device)), torch.cuda.graph(graph):
+                self.update()
+        except Exception as error:
+            for failed in (error, error.__context__):  # ending the capture may have failed of the same
+                if isinstance(failed, torch.OutOfMemoryError):
+                    raise failed from None
+            self.captures = False
+            reason = (str(error).splitlines() or [""])[0]
+            self.notice = f"no CUDA graph ({type(error).__name__}: {reason}): packs train slower, kernel by kernel"
+            graph = None
         for values, was in zip(state, before, strict=True):
             values.copy_(was)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self.update()
         return graph
 
 

@@ -1,6 +1,10 @@
 """One update of a stack against one of each trainer alone, from several saved states, on the real model."""
 
+import contextlib
 import dataclasses
+import gc
+import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +17,7 @@ from trainables.data.dataset import Dataset
 from trainables.data.resident import Resident
 from trainables.hardware import cpu_has_bf16
 from trainables.packing.network import FORMS
-from trainables.packing.stack import MOMENTS, Stack, adam_
+from trainables.packing.stack import MOMENTS, WARM_UP, Stack, adam_
 from trainables.trainer import ADAM_BETAS, ADAM_EPSILON, Trainer
 
 EVALUATION = Evaluation(report_every=20, report_rows=20, probe_rows=40)
@@ -189,3 +193,79 @@ def test_adam_is_pytorchs_with_a_rate_and_a_count_for_each_lane() -> None:
             row.grad = grad
             optimizer.step()
     torch.testing.assert_close(stacked, torch.stack([row.detach() for row in alone]), rtol=1e-12, atol=1e-12)
+
+
+def test_a_stack_gives_its_memory_back_when_it_is_dropped(tiny: Dataset) -> None:
+    # Not when the garbage is next collected: on a GPU the next stack needs it at once.
+    made = trainers(tiny)[:1]
+    gc.disable()
+    try:
+        stack = Stack(made[0], Resident(tiny, CPU), width=1)
+        stack.take(made)
+        stack.run(1)
+        gone = weakref.ref(stack)
+        del stack
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+class Capturing(contextlib.AbstractContextManager["Capturing"]):
+    """`torch.cuda.graph` where an update cannot be captured."""
+
+    def __init__(self, graph: object) -> None: ...
+
+    def __exit__(self, *about: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nsecond line")
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What capturing asks of a GPU, without one."""
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    for name, fake in (
+        ("Stream", lambda device: stream),
+        ("current_stream", lambda device: stream),
+        ("stream", lambda stream: contextlib.nullcontext()),
+        ("CUDAGraph", SimpleNamespace),
+        ("graph", Capturing),
+    ):
+        monkeypatch.setattr(torch.cuda, name, fake)
+
+
+@pytest.mark.usefixtures("card")
+def test_a_stack_that_cannot_be_captured_trains_without_and_says_so(tiny: Dataset) -> None:
+    plain, fallen = trainers(tiny)[:2], trainers(tiny)[:2]
+    images, notices = Resident(tiny, CPU), []
+    for lanes, captures in ((plain, False), (fallen, True)):
+        stack = Stack(lanes[0], images, width=2)
+        stack.captures = captures
+        stack.take(lanes)
+        stack.run(1)  # warm-up and the failed attempt leave no trace
+        stack.run(1)
+        stack.give(lanes)
+        notices.append(stack.notice)
+    assert notices[0] is None
+    assert "RuntimeError: operation not permitted when stream is capturing)" in notices[1]
+    assert [trainer.step for trainer in fallen] == [2, 2]
+    assert max(map(distance, fallen, plain)) == 0
+
+
+@pytest.mark.usefixtures("card")
+def test_a_capture_without_memory_is_out_of_memory(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Also where ending the capture then fails in turn: the pack is to narrow.
+    lanes = trainers(tiny)[:1]
+    stack = Stack(lanes[0], Resident(tiny, CPU), width=1)
+    stack.captures = True
+    stack.take(lanes)
+    whole, made = stack.update, []
+
+    def update() -> Tensor:
+        made.append(1)
+        if len(made) > WARM_UP:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole()
+
+    monkeypatch.setattr(stack, "update", update)
+    with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
+        stack.run(1)
