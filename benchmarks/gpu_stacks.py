@@ -82,17 +82,22 @@ class Cell:
 def speed(setup: Setup, cell: Cell) -> dict[str, Any]:
     """Model-steps a second of a stack, and the memory it took."""
     on_gpu = setup.device.type == "cuda"
-    few = setup.trainers(cell.precision)
+    many = min(cell.lanes, DIFFERENT)
+    alone, packed = _begun(setup, cell.precision)
     gc.collect()
     if on_gpu:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(setup.device)
-    stack = Stack(few[0], setup.images, cell.lanes, cell.form, cell.compiled)
-    stack.take([few[lane % len(few)] for lane in range(cell.lanes)])
+    stack = Stack(packed[0], setup.images, cell.lanes, cell.form, cell.compiled)
+    stack.take([packed[lane % many] for lane in range(cell.lanes)])
     ready = timed(lambda: stack.run(1), setup.device)
+    stack.give(packed[:many])
+    for trainer in alone[:many]:
+        trainer.update()
     rates = [cell.lanes * rate for rate in setup.rates(stack.run)]
     return {
         **dataclasses.asdict(cell),
+        "first_update_relative_difference": _difference(packed[:many], alone[:many]),
         "captured": stack.graph is not None,
         "notice": stack.notice,
         **spread(rates),
@@ -110,14 +115,12 @@ def spread(rates: list[float]) -> dict[str, Any]:
 def one_update(setup: Setup, form: str, precision: str) -> dict[str, Any]:
     """How far an update of a stack is from that of each trainer alone: the captured graph's, where there is one.
 
-    Of Adam's moments, which are the gradient's at the first update; the largest difference of a tensor against the
-    largest number in it, over lanes, tensors and the states begun from.
+    See `_difference`; the largest over the states begun from.
     """
     differences = {}
     for steps in STATES:
-        alone, packed = setup.trainers(precision), setup.trainers(precision, copy=1)
-        for one, other, state in zip(alone, packed, setup.begun[precision], strict=True):
-            one.load(state)
+        alone, packed = _begun(setup, precision)
+        for one, other in zip(alone, packed, strict=True):
             for _ in range(steps):
                 one.update()
             other.load(one.state())
@@ -126,19 +129,35 @@ def one_update(setup: Setup, form: str, precision: str) -> dict[str, Any]:
         stack.take(packed)
         stack.run(1)
         stack.give(packed)
-        pairs = zip(map(_moments, packed), map(_moments, alone), strict=True)
-        ratios = [
-            float((a - b).abs().max() / b.abs().max().clamp(min=1e-30))
-            for ours, theirs in pairs
-            for a, b in zip(ours, theirs, strict=True)
-        ]
-        differences[f"after_{steps}_updates"] = max(ratios)
+        differences[f"after_{steps}_updates"] = _difference(packed, alone)
     return {
         "form": form,
         "precision": precision,
         "largest_relative_difference": max(differences.values()),
         **differences,
     }
+
+
+def _begun(setup: Setup, precision: str) -> tuple[list[Trainer], list[Trainer]]:
+    """The trainers and their copies, untrained."""
+    pair = setup.trainers(precision), setup.trainers(precision, copy=1)
+    for made in pair:
+        for trainer, state in zip(made, setup.begun[precision], strict=True):
+            trainer.load(state)
+    return pair
+
+
+def _difference(ours: list[Trainer], theirs: list[Trainer]) -> float:
+    """The largest of a moment's difference against its largest number, over lanes and tensors.
+
+    Adam's moments are the gradient's after a first update.
+    """
+    pairs = zip(map(_moments, ours), map(_moments, theirs), strict=True)
+    return max(
+        float((a - b).abs().max() / b.abs().max().clamp(min=1e-30))
+        for one, other in pairs
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _moments(trainer: Trainer) -> list[torch.Tensor]:

@@ -48,9 +48,10 @@ class Stack:
         self.notice: str | None = None
         """What is to be said of how it trains."""
         # Not bound methods: a stack that refers to itself keeps its memory until the garbage is next collected.
-        self._losses, self._adam = Stack.losses, adam_
+        self._draws, self._losses, self._adam = Stack.draws, Stack.losses, adam_
         if compiled:
             torch.compiler.reset()  # a function compiled for 8 stacks runs uncompiled, and silently, for the ninth
+            self._draws = torch.compile(Stack.draws, dynamic=False)
             self._losses = torch.compile(Stack.losses, dynamic=False)
             self._adam = torch.compile(adam_, dynamic=False)
 
@@ -116,7 +117,7 @@ class Stack:
 
     def update(self) -> Tensor:
         """One update of every lane; the losses of their batches (width,), nats per image."""
-        losses = self._losses(self)
+        losses = self._losses(self, *self._draws(self))
         (gradient,) = torch.autograd.grad(losses.sum(), self.flat)
         with torch.no_grad():
             self.step += 1
@@ -124,16 +125,28 @@ class Stack:
             self.finite &= losses.isfinite()
         return losses.detach()
 
-    def losses(self) -> Tensor:
-        """The training losses (width,) of every lane's coming batch, nats per image."""
-        config, images = self.config, self.images
+    def draws(self) -> tuple[Tensor, Tensor]:
+        """Of every lane's coming batch: picks (width, batch) and noise (width, batch, latents).
+
+        Apart from `losses`: a compiler that fuses the two makes the random numbers anew for every pixel.
+        """
+        config = self.config
         picks = randomness.integers(
-            self.order_seed, randomness.ORDER, self.step, config.batch_size, images.training_images, self.device
+            self.order_seed, randomness.ORDER, self.step, config.batch_size, self.images.training_images, self.device
         )
         numbers = config.batch_size * config.latents
         noise = randomness.normals(self.noise_seed, randomness.NOISE, self.step, numbers, self.device)
-        pixels = images.batch(images.drawn(picks)).to(self.flat.dtype)
-        recon, mean, log_std = self.forward(pixels, noise.unflatten(1, (config.batch_size, config.latents)))
+        return picks, noise.unflatten(1, (config.batch_size, config.latents))
+
+    def losses(self, picks: Tensor, noise: Tensor) -> Tensor:
+        """The training losses (width,) of every lane's coming batch, nats per image.
+
+        Args:
+            picks: As `draws` gives them.
+            noise: Likewise.
+        """
+        pixels = self.images.batch(self.images.drawn(picks)).to(self.flat.dtype)
+        recon, mean, log_std = self.forward(pixels, noise)
         kl = gaussian_kl(mean, log_std).sum(2)
         return self.coefficients.objective(recon.mean(1), kl.mean(1), self.step)
 
