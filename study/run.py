@@ -160,13 +160,17 @@ def start(
 
 
 def executor_of(study: StudyConfig, existing: Study | None, where: Launch) -> str:
-    """The executor that was asked for, or the store's, or what suits: stacked on a GPU, if the trials can be."""
-    if study.executor:
-        return study.executor
-    if existing:
-        return existing.identity.get("executor", EXECUTORS[0])
+    """The executor that was asked for, or the store's, or what suits: stacked on a GPU, if the trials can be.
+
+    Raises:
+        InputError: Stacked was asked for, and they cannot be.
+    """
+    stackable = study.of(protocol_of(study)).is_stackable
+    if study.executor == "stacked" and not stackable:
+        raise InputError("executor=stacked takes the network burgess2018-a1 and our objectives alone; use loop")
     on_gpu = (where.gpus or where.lanes) and not (where.trials_per_gpu or where.on_cpu)
-    return "stacked" if on_gpu and study.of(protocol_of(study)).is_stackable else "loop"
+    suits = "stacked" if on_gpu and stackable else EXECUTORS[0]
+    return study.executor or (existing.identity.get("executor", EXECUTORS[0]) if existing else suits)
 
 
 def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyConfig:

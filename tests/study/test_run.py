@@ -31,7 +31,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture(autouse=True)
 def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dry runs inside the test's process must not start a second Ray; one in a process of its own is real."""
-    monkeypatch.setattr(run, "calibrated", lambda config, where: None)
+    monkeypatch.setattr(run, "calibrated", lambda config, where, executor: None)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,24 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--dry-run", "--set", "model=examples.dense_vae:DenseVEA"], "has no 'DenseVEA'; did you mean DenseVAE"),
         (["--set", "objective=examples.free_bits"], "unknown objective 'examples.free_bits'"),
         (["--trials-per-gpu", "8"], "--trials-per-gpu=8 on a machine without an NVIDIA GPU"),
+        (["--lanes", "8"], "--lanes=8 on a machine without an NVIDIA GPU"),
+        (["--lanes", "65", "--pack-on-cpu"], "--lanes=65 is outside"),
+        (["--lanes", "8", "--trials-per-gpu", "8"], "--lanes=8 and --trials-per-gpu=8 both share a GPU out; give one"),
+        (["--pack-on-cpu"], "--pack-on-cpu trains one pack on this machine; give --lanes N too"),
+        (["--executor", "stack"], "unknown executor 'stack'; did you mean stacked"),
+        (["--executor", "stacked"], "a study of executor=stacked trains in packs; give --lanes N, on a machine with"),
+        (
+            [
+                "--executor",
+                "stacked",
+                "--lanes",
+                "2",
+                "--pack-on-cpu",
+                "--set",
+                "objective=examples.free_bits:free_bits",
+            ],
+            "executor=stacked takes the network burgess2018-a1 and our objectives alone; use loop",
+        ),
         (["--sampler", "tpe"], "--sampler belongs to --search tradeoff; leave it out of capacity_grid"),
         (["--stop-futile"], "--stop-futile belongs to --search tradeoff"),
         (["--set", "gamma=10:100"], "search capacity_grid takes values, not the range gamma=10:100; list them, or use"),

@@ -153,6 +153,6 @@ def test_a_server_that_cannot_train_says_why(
 def test_a_trial_that_cannot_be_stacked_fails_alone(tiny_path: Path, local_ray: None) -> None:
     packs = Packs(tiny_path, executor="stacked")
     with pytest.raises(ConfigError, match="cannot be stacked"):
-        packs.trial(config(tiny_path, objective="examples.hinge:hinge")).step()
+        packs.trial(config(tiny_path, objective="examples.free_bits:free_bits")).step()
     assert packs.trial(config(tiny_path)).step()[ROW]["step"] == 2
     packs.end()
