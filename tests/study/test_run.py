@@ -31,7 +31,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture(autouse=True)
 def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dry runs inside the test's process must not start a second Ray; one in a process of its own is real."""
-    monkeypatch.setattr(run, "calibrated", lambda config, where: None)
+    monkeypatch.setattr(run, "calibrated", lambda config, where, executor: None)
 
 
 @pytest.mark.parametrize(
@@ -365,3 +365,10 @@ def test_a_trial_that_raises_every_time_fails_alone_and_is_retried_on_demand(com
     assert command.run()[0] == 1  # failed trials are not run again by themselves
     assert command.run("--retry-failed")[0] == 0
     assert open_study(command.store).status()[victim] == "finished"
+
+
+def test_finished_trials_come_out_again_alone(
+    uninterrupted: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(["--verify-pack", "2", "--store", str(uninterrupted[0])]) == 0
+    assert "all equal, bit for bit: last rows, arrays and weights" in capsys.readouterr().out
