@@ -1,6 +1,6 @@
 """The command line: `python study/run.py --search capacity_grid`.
 
-Exit codes: 0 done, 1 trials (or the report) failed, 2 bad input (or Ray did not start), 3 trials left over by
+Exit codes: 0 done, 1 trials (or the report) failed or differ, 2 bad input (or Ray did not start), 3 trials left over by
 --max-trials, --max-hours or --max-cost, 130 Ctrl-C, 143 SIGTERM.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from study.config import EXECUTORS, Launch, StudyConfig
 from study.dashboard import serve
-from study.flags import launch_of, parser, study_of
+from study.flags import launch_of, parser, store_of, study_of
 from study.lock import has_driver
 from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_sparingly, to_run
 from study.preflight import check_address, check_disk, cores, gpus, provenance
@@ -23,6 +23,7 @@ from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, identity_of, planned, protocol_of, source_of
 from study.store import Store, StoreError, Study, open_study
 from study.tradeoff import whole_settings
+from study.verify import verify
 from trainables.checks import InputError
 from trainables.config import TrialConfig
 from trainables.data.cache import check_known, locate
@@ -39,6 +40,8 @@ def main(words: list[str]) -> int:
             return list_searches()
         if arguments.status:
             return show_status(open_study(arguments.status))
+        if arguments.verify_pack is not None:
+            return verify(store_of(arguments), arguments.verify_pack)
         if arguments.port is not None and not arguments.dashboard:
             raise InputError(f"--port={arguments.port} is the dashboard's; give --dashboard STORE too, or leave it out")
         if arguments.dashboard:
@@ -87,7 +90,7 @@ def show_status(study: Study) -> int:
 def run(arguments: argparse.Namespace, command: list[str]) -> int:
     """Check everything, print the plan and its price, then train."""
     study = study_of(arguments)
-    path = arguments.store or Path("results") / f"{study.search}-{study.protocol}"
+    path = store_of(arguments)
     if os.path.exists(path) and not path.is_dir():
         raise StoreError(f"store {path} is a file; give a folder with --store")
     existing = open_study(path) if os.path.exists(path / "study.json") else None

@@ -383,3 +383,10 @@ def test_a_trial_that_raises_every_time_fails_alone_and_is_retried_on_demand(com
     assert command.run()[0] == 1  # failed trials are not run again by themselves
     assert command.run("--retry-failed")[0] == 0
     assert open_study(command.store).status()[victim] == "finished"
+
+
+def test_finished_trials_come_out_again_alone(
+    uninterrupted: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(["--verify-pack", "2", "--store", str(uninterrupted[0])]) == 0
+    assert "all equal, bit for bit: last rows, arrays and weights" in capsys.readouterr().out
