@@ -114,10 +114,6 @@ class PackServer:
         """How many trials hold a lane."""
         return len(self.desk.tenants)
 
-    def pid(self) -> int:
-        """Of this process: for tests that end it."""
-        return os.getpid()
-
     def _serve(self) -> None:
         try:
             self.desk.serve()
@@ -166,6 +162,7 @@ class PackedTrial(VAETrial):
         """Called by Tune once per process; takes what `VAETrial.setup` does."""
         super().setup(*told, **more)
         self.server: Any = None
+        self.number = self.ticket = 0
         context = ray.get_runtime_context()
         self.node, self.gpu = context.get_node_id(), (context.get_accelerator_ids().get("GPU") or ["none"])[0]
 
