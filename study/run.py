@@ -17,7 +17,7 @@ from study.dashboard import serve
 from study.flags import launch_of, parser, store_of, study_of
 from study.lock import has_driver
 from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_sparingly, to_run
-from study.preflight import check_address, check_disk, cores, gpus, provenance
+from study.preflight import check_address, check_disk, check_memory, cores, gpus, provenance
 from study.progress import measured_speed, progress
 from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, identity_of, planned, protocol_of, source_of
@@ -121,6 +121,8 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}{money}", flush=True)
     where.budget.check(cost)
     check_disk(path, cost.disk_bytes)
+    if pending and not where.address:
+        check_memory(min(where.slots, len(pending)), packed=where.lanes is not None)
     return 0 if arguments.dry_run else start(arguments, command, study, dataset, path, where, f"{cost}{money}")
 
 
