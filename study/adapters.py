@@ -19,7 +19,7 @@ from study.progress import Front, Snapshot, snapshot
 from study.source import Source
 from study.store import Store, open_study
 from trainables.config import TrialConfig, from_dict
-from trainables.trial import ARRAYS, DIVERGED, LOG, ROW, STATE
+from trainables.trial import ARRAYS, DIVERGED, LOG, NOTICE, ROW, STATE
 
 PROGRESS_SECONDS = 15.0
 RECENT_MARKS = 9
@@ -123,6 +123,8 @@ class StoreCallback(Callback):
         key = config_of(trial).key()
         row, state, arrays = result.pop(ROW, {}), result.pop(STATE, None), result.pop(ARRAYS, None)
         self.store.append_log(key, result.pop(LOG, ""))
+        if notice := result.pop(NOTICE, ""):
+            self.show(f"the pack of trial {key}: {notice}")
         result.pop("config", None)  # Tune repeats the config in every result that it keeps
         diverged_at = result.pop(DIVERGED, None)
         if diverged_at is not None:

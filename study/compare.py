@@ -1,6 +1,8 @@
 """What differs between two stores."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,16 +29,25 @@ def compare(a: Path | str, b: Path | str, ignore: tuple[str, ...] = UNTIMED) -> 
     differences += _frames("row", one.rows(), other.rows(), ["key", "step"], ignore)
     ended = [key for key, status in one.status().items() if status == other.status().get(key) == "finished"]
     for key in ended:
-        ours, theirs = one.arrays(key), other.arrays(key)
-        differences += [f"arrays of {key}: {name} in one store alone" for name in ours.keys() ^ theirs.keys()]
-        differences += [
-            f"arrays of {key}: {name} differs"
-            for name in ours.keys() & theirs.keys()
-            if not np.array_equal(ours[name], theirs[name], equal_nan=ours[name].dtype.kind == "f")
-        ]
+        differences += [f"arrays of {key}: {name} differs" for name in arrays_apart(one.arrays(key), other.arrays(key))]
         if one.checkpoint(key) != other.checkpoint(key):
             differences.append(f"weights of {key} differ")
     return differences
+
+
+def arrays_apart(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of the arrays that are not equal in both, or in one alone; NaN equals NaN."""
+    shared = {
+        name
+        for name in ours.keys() & theirs.keys()
+        if np.array_equal(ours[name], theirs[name], equal_nan=ours[name].dtype.kind == "f")
+    }
+    return sorted((ours.keys() | theirs.keys()) - shared)
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Whether two values of a column are equal, or both missing."""
+    return bool(ours == theirs) or bool(pd.isna(ours) and pd.isna(theirs))
 
 
 def _frames(what: str, a: pd.DataFrame, b: pd.DataFrame, index: list[str], ignore: tuple[str, ...]) -> list[str]:
@@ -51,6 +62,6 @@ def _frames(what: str, a: pd.DataFrame, b: pd.DataFrame, index: list[str], ignor
     a, b = a.loc[shared, columns], b.loc[shared, columns]
     for name in columns:
         for key, ours, theirs in zip(shared, a[name], b[name], strict=True):
-            if ours != theirs and not (pd.isna(ours) and pd.isna(theirs)):
+            if not same(ours, theirs):
                 differences.append(f"{name} of {what} {key}: {ours} and {theirs}")
     return differences

@@ -53,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--dry-run", action="store_true", help="measure the speed, print the plan and its price")
     flags.add_argument("--list", action="store_true", help="print the searches and their price")
     flags.add_argument("--status", type=a_path, metavar="STORE", help="print where a study stands")
+    flags.add_argument("--verify-pack", type=int, metavar="N",
+                       help="train N finished trials of --store again, alone, and compare")  # fmt: skip
     flags.add_argument("--dashboard", type=a_path, metavar="STORE", help="serve optuna-dashboard on its journal")
     flags.add_argument("--port", type=int, help="of the dashboard (default: 8080)")
 
@@ -78,6 +80,11 @@ def parser() -> argparse.ArgumentParser:
     adaptive.add_argument("--stop-futile", action="store_true", default=None,
                           help="give up settings whose nats say nothing inside the ramp")  # fmt: skip
     return flags
+
+
+def store_of(arguments: argparse.Namespace) -> Path:
+    """The folder of the study."""
+    return arguments.store or Path("results") / f"{arguments.search}-{arguments.protocol}"
 
 
 def study_of(arguments: argparse.Namespace) -> StudyConfig:

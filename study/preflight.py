@@ -12,6 +12,8 @@ from study.store import StoreError
 from trainables.checks import InputError
 
 PROBE_SECONDS = 3.0
+TRIAL_BYTES, LANE_BYTES = 700_000_000, 250_000_000
+"""Of a trial's process at its largest, with torch; and of one that asks a pack (docs/packing.md)."""
 PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py", "pandas", "scipy", "scikit-learn")
 """Those whose release may change a number; recorded with every run."""
 
@@ -75,6 +77,25 @@ def check_disk(path: Path, needed: int) -> None:
         raise StoreError(
             f"the plan needs {needed / 1e6:,.0f} MB and {parent} has {free / 1e6:,.0f} MB free; "
             "free some, or use --store on another disk"
+        )
+
+
+def check_memory(trials: int, packed: bool) -> None:
+    """Refuse more trials at a time than this machine has memory for.
+
+    Args:
+        trials: At a time.
+        packed: Whether they are lanes of packs, whose processes hold no torch.
+
+    Raises:
+        InputError: Naming what is needed, what there is and the remedy.
+    """
+    each = LANE_BYTES if packed else TRIAL_BYTES
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if trials * each > memory:
+        raise InputError(
+            f"{trials} trials at a time need about {trials * each / 1e9:.1f} GB of memory and this machine has "
+            f"{memory / 1e9:.1f} GB; give --concurrency {max(memory // each, 1)}"
         )
 
 

@@ -60,6 +60,12 @@ class Study:
                     "restore the file, or use another --store"
                 )
 
+    def changed(self, provenance: dict[str, Any]) -> list[str]:
+        """A sentence about each of commit, versions and hardware that is not as the last run had it."""
+        before = self.provenance[-1] if self.provenance else provenance
+        names = [name for name in ("commit", "versions", "hardware") if before.get(name) != provenance.get(name)]
+        return [f"{name} was {before.get(name)}, now {provenance.get(name)}" for name in names]
+
     @property
     def problems(self) -> list[str]:
         """One sentence about each file that cannot be read."""

@@ -1,6 +1,6 @@
 """The command line: `python study/run.py --search capacity_grid`.
 
-Exit codes: 0 done, 1 trials (or the report) failed, 2 bad input (or Ray did not start), 3 trials left over by
+Exit codes: 0 done, 1 trials (or the report) failed or differ, 2 bad input (or Ray did not start), 3 trials left over by
 --max-trials, --max-hours or --max-cost, 130 Ctrl-C, 143 SIGTERM.
 """
 
@@ -14,15 +14,16 @@ from pathlib import Path
 
 from study.config import EXECUTORS, Launch, StudyConfig
 from study.dashboard import serve
-from study.flags import launch_of, parser, study_of
+from study.flags import launch_of, parser, store_of, study_of
 from study.lock import has_driver
 from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_sparingly, to_run
-from study.preflight import check_address, check_disk, cores, gpus, provenance
+from study.preflight import check_address, check_disk, check_memory, cores, gpus, provenance
 from study.progress import measured_speed, progress
 from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, identity_of, planned, protocol_of, source_of
 from study.store import Store, StoreError, Study, open_study
 from study.tradeoff import whole_settings
+from study.verify import verify
 from trainables.checks import InputError
 from trainables.config import TrialConfig
 from trainables.data.cache import check_known, locate
@@ -39,6 +40,8 @@ def main(words: list[str]) -> int:
             return list_searches()
         if arguments.status:
             return show_status(open_study(arguments.status))
+        if arguments.verify_pack is not None:
+            return verify(store_of(arguments), arguments.verify_pack)
         if arguments.port is not None and not arguments.dashboard:
             raise InputError(f"--port={arguments.port} is the dashboard's; give --dashboard STORE too, or leave it out")
         if arguments.dashboard:
@@ -87,7 +90,7 @@ def show_status(study: Study) -> int:
 def run(arguments: argparse.Namespace, command: list[str]) -> int:
     """Check everything, print the plan and its price, then train."""
     study = study_of(arguments)
-    path = arguments.store or Path("results") / f"{study.search}-{study.protocol}"
+    path = store_of(arguments)
     if os.path.exists(path) and not path.is_dir():
         raise StoreError(f"store {path} is a file; give a folder with --store")
     existing = open_study(path) if os.path.exists(path / "study.json") else None
@@ -118,6 +121,8 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}{money}", flush=True)
     where.budget.check(cost)
     check_disk(path, cost.disk_bytes)
+    if pending and not where.address:
+        check_memory(min(where.slots, len(pending)), packed=where.lanes is not None)
     return 0 if arguments.dry_run else start(arguments, command, study, dataset, path, where, f"{cost}{money}")
 
 
@@ -160,13 +165,17 @@ def start(
 
 
 def executor_of(study: StudyConfig, existing: Study | None, where: Launch) -> str:
-    """The executor that was asked for, or the store's, or what suits: stacked on a GPU, if the trials can be."""
-    if study.executor:
-        return study.executor
-    if existing:
-        return existing.identity.get("executor", EXECUTORS[0])
+    """The executor that was asked for, or the store's, or what suits: stacked on a GPU, if the trials can be.
+
+    Raises:
+        InputError: Stacked was asked for, and they cannot be.
+    """
+    stackable = study.of(protocol_of(study)).is_stackable
+    if study.executor == "stacked" and not stackable:
+        raise InputError("executor=stacked takes the network burgess2018-a1 and our objectives alone; use loop")
     on_gpu = (where.gpus or where.lanes) and not (where.trials_per_gpu or where.on_cpu)
-    return "stacked" if on_gpu and study.of(protocol_of(study)).is_stackable else "loop"
+    suits = "stacked" if on_gpu and stackable else EXECUTORS[0]
+    return study.executor or (existing.identity.get("executor", EXECUTORS[0]) if existing else suits)
 
 
 def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyConfig:

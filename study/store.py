@@ -65,11 +65,7 @@ class Store:
         study.check_own(provenance.get("own", {}))
         if problems := study.problems:
             raise StoreError(f"{problems[0]}; move it away, and what it held of a trial's end is made again")
-        if described["provenance"]:
-            before = described["provenance"][-1]
-            for name in ("commit", "versions", "hardware"):
-                if before.get(name) != provenance.get(name):
-                    self.warnings.append(f"{name} was {before.get(name)}, now {provenance.get(name)}")
+        self.warnings += study.changed(provenance)
         described["provenance"].append({"date": _now(), **provenance})
         self._describe(described)
         self._rows.compact()

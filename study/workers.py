@@ -16,7 +16,7 @@ from study.plan import Speed
 from study.store import open_study
 from trainables.checks import InputError
 from trainables.config import Evaluation, TrialConfig, from_dict
-from trainables.packed import PackedTrial, PackRegistry, Serving
+from trainables.packed import PackedTrial, PackRegistry
 from trainables.trial import VAETrial
 
 GPU_CHECKPOINT_SECONDS = 60.0
@@ -47,7 +47,7 @@ def start_ray(launch: Launch) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a trial's relative paths are the driver's
     if not launch.address:
-        cores = launch.concurrency or launch.cores
+        cores = launch.cores if launch.lanes else launch.concurrency or launch.cores  # lanes need none
         gpus = 1 if launch.on_cpu else None  # one that is not there: it stands for the pack
         try:
             ray.init(address="local", num_cpus=cores, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
@@ -87,13 +87,13 @@ def workers(
         "hang_seconds": hang_seconds,
         "checkpoint_seconds": GPU_CHECKPOINT_SECONDS if "gpu" in reserved and not launch.on_cpu else 0.0,
     }
-    if launch.lanes:
+    kind = trainable or (PackedTrial if launch.lanes else VAETrial)
+    if launch.lanes and issubclass(kind, PackedTrial):
         told["hang_seconds"] = 2 * hang_seconds * launch.lanes  # its server is the first to notice
-        serving = Serving(
+        serving = kind.serving(
             evaluation, identity["executor"], dataset, identity["dataset"], launch.on_cpu, hang_seconds * launch.lanes
         )
         told["registry"] = beside_the_driver(PackRegistry).remote(serving)
-    kind = trainable or (PackedTrial if launch.lanes else VAETrial)
     return Workers(tune.with_resources(tune.with_parameters(kind, **told), reserved), slots)
 
 

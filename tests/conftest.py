@@ -30,8 +30,8 @@ def tiny(tiny_path: Path) -> Dataset:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """One Ray cluster of two cores for the whole session."""
+    """One Ray cluster of two cores, and a GPU that it is only told of, for the whole session."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

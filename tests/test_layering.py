@@ -32,6 +32,7 @@ MAY_IMPORT = {
 }
 LOADS_RAY = {"study.adapters", "study.launch", "study.workers", "trainables.packed", "trainables.trial"}
 LOADS_TORCH = {
+    "trainables.alone",
     "trainables.checkpoint",
     "trainables.data.resident",
     "trainables.evaluation",

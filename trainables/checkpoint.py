@@ -1,6 +1,7 @@
 """Checkpoints as bytes: what a trainer writes, read and checked; and the trained model back from one."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,24 +12,41 @@ from trainables.config import TrialConfig, from_dict
 from trainables.model import build
 
 
-def read(state: bytes, whose: str) -> dict[str, Any]:
+def read(state: bytes, whose: str, placed: Callable[[Any, str], Any] | str = "cpu") -> dict[str, Any]:
     """What `Trainer.state` wrote, on the CPU.
 
     Args:
         state: Bytes from anywhere: nothing but tensors and plain data is unpickled.
         whose: Named in messages.
+        placed: As `map_location` of `torch.load`.
 
     Raises:
         ConfigError: The bytes are no checkpoint.
     """
     try:
-        loaded = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        loaded = torch.load(io.BytesIO(state), map_location=placed, weights_only=True)
         if not (isinstance(loaded, dict) and "config" in loaded):
             raise TypeError("it holds no trial")
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ConfigError(f"checkpoint of {whose} cannot be read ({reason}); give its own") from error
     return loaded
+
+
+def places(state: bytes, whose: str) -> set[str]:
+    """The devices that a checkpoint's tensors were on: `cpu`, `cuda:0`.
+
+    Raises:
+        ConfigError: As `read`.
+    """
+    found = set()
+
+    def told(storage: Any, place: str) -> Any:
+        found.add(place)
+        return storage
+
+    read(state, whose, told)
+    return found
 
 
 def model_of(state: bytes, whose: str) -> nn.Module:

@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ray
 from ray.exceptions import ActorDiedError
@@ -21,10 +21,11 @@ from trainables import hardware
 from trainables.checks import ConfigError, InputError
 from trainables.config import Evaluation, TrialConfig
 from trainables.packing.desk import Desk, Outcome, PackFailed, Trains
-from trainables.trial import VAETrial, open_checked
+from trainables.trial import NOTICE, VAETrial, open_checked
 
 if TYPE_CHECKING:
     from trainables.measurement import Report
+    from trainables.scoring import Scorer
 
 THREADS = 160
 """Calls that a server answers at a time: each lane waits in one, and may leave in another."""
@@ -113,10 +114,6 @@ class PackServer:
         """How many trials hold a lane."""
         return len(self.desk.tenants)
 
-    def pid(self) -> int:
-        """Of this process: for tests that end it."""
-        return os.getpid()
-
     def _serve(self) -> None:
         try:
             self.desk.serve()
@@ -158,10 +155,14 @@ class PackRegistry:
 class PackedTrial(VAETrial):
     """A trial in a lane of the pack on the GPU that it was given: asks for its reports, scores them, loads no torch."""
 
+    serving: ClassVar[type[Serving]] = Serving
+    """What its servers are told."""
+
     def setup(self, *told: Any, **more: Any) -> None:
         """Called by Tune once per process; takes what `VAETrial.setup` does."""
         super().setup(*told, **more)
         self.server: Any = None
+        self.number = self.ticket = 0
         context = ray.get_runtime_context()
         self.node, self.gpu = context.get_node_id(), (context.get_accelerator_ids().get("GPU") or ["none"])[0]
 
@@ -176,20 +177,29 @@ class PackedTrial(VAETrial):
             self.server.leave.remote(self.ticket)  # whether it still lives or not
             self.server = None
 
+    def step(self) -> dict[str, Any]:
+        """Run to the next report."""
+        self.notice = ""
+        return super().step() | {NOTICE: self.notice}
+
     def _report(self) -> tuple["Report", bytes | None]:
         with self._watched():
             server = self.server = self.server or self._join()
-            measured, state = ray.get(server.report.remote(self.ticket))
-        return self.scorer.report(measured), state
+            heard: Outcome = ray.get(server.report.remote(self.ticket))
+        self.notice = heard.notice
+        return self.scorer.report(heard.measured), heard.state
 
     def _join(self) -> Any:
-        from trainables.scoring import Scorer
-
         config = self._config()
-        self.scorer: Scorer = Scorer(open_checked(config.dataset, self.dataset_sha256), self.evaluation, config)
+        self.scorer = self._scorer(config)
         self.number, server = ray.get(self.registry.server.remote(self.node, self.gpu))
         self.ticket = ray.get(server.join.remote(config, self._shelved(config), self.checkpoint_seconds))
         return server
+
+    def _scorer(self, config: TrialConfig) -> "Scorer":
+        from trainables.scoring import Scorer
+
+        return Scorer(open_checked(config.dataset, self.dataset_sha256), self.evaluation, config)
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trainables.measurement import Report
     from trainables.trainer import Trainer
 
-ROW, STATE, ARRAYS, LOG, DIVERGED = "_row", "_state", "_arrays", "_log", "_diverged"
+ROW, STATE, ARRAYS, LOG, DIVERGED, NOTICE = "_row", "_state", "_arrays", "_log", "_diverged", "_notice"
 """Keys of a result that the driver takes out before Tune keeps it."""
 _STDERR = 2  # the descriptor itself: Ray replaces sys.stderr
 

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 
 from study.config import Launch, StudyConfig
 from study.protocols import LAPTOP, PAPER
-from trainables.checks import ConfigError
+from trainables.checks import ConfigError, InputError
 
 
 def test_the_paper_protocol_has_the_papers_values() -> None:
@@ -92,10 +93,44 @@ def test_settling_chooses_only_what_nobody_has_chosen() -> None:
         (Launch(cores=2, concurrency=5), 5),
         (Launch(cores=2, gpus=2), 2),
         (Launch(cores=2, gpus=2, trials_per_gpu=8), 16),
+        (Launch(cores=2, gpus=2, lanes=32), 64),
+        (Launch(cores=2, lanes=8, on_cpu=True), 8),
+        (Launch(cores=2, lanes=8), 2),
     ],
 )
 def test_slots(launch: Launch, slots: int) -> None:
     assert launch.slots == slots
+
+
+def test_a_stacked_study_is_placed_in_packs_or_nowhere() -> None:
+    alone, card = Launch(cores=2), Launch(cores=2, gpus=1)
+    assert alone.placing("loop") == alone
+    assert card.placing("loop") == card
+    assert card.placing("stacked").lanes == 32
+    few = dataclasses.replace(card, lanes=4)
+    assert few.placing("stacked") == few
+    for nowhere in (alone, dataclasses.replace(card, trials_per_gpu=4)):
+        with pytest.raises(InputError, match="executor=stacked trains in packs; give --lanes N"):
+            nowhere.placing("stacked")
+
+
+@pytest.mark.parametrize(
+    ("pinned", "stackable"),
+    [
+        ({}, True),
+        ({"objective": ("vae", "capacity"), "model": ("burgess2018-a1",)}, True),
+        ({"objective": ("my.loss:f",)}, False),
+        ({"model": ("burgess2018-generator",)}, False),
+        ({"model": ("my.net:Net",)}, False),
+    ],
+)
+def test_what_can_be_stacked(pinned: dict, stackable: bool) -> None:
+    assert StudyConfig(pinned=pinned).is_stackable is stackable
+
+
+def test_the_executor_is_a_part_of_the_identity() -> None:
+    assert StudyConfig().identity("")["executor"] == "loop"
+    assert StudyConfig(executor="stacked").identity("")["executor"] == "stacked"
 
 
 def test_a_study_has_one_model_and_says_which() -> None:

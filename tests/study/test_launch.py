@@ -19,7 +19,7 @@ def test_the_flags_of_cluster_yaml_use_every_machine_that_may_join() -> None:
     assert command
     flags = parser().parse_args(command[1].split())
     workers = yaml.safe_load(text)["max_workers"]
-    assert flags.concurrency >= flags.trials_per_gpu * workers
+    assert flags.concurrency >= flags.lanes * workers
 
 
 def test_the_first_signal_asks_and_the_second_stops() -> None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,6 +7,7 @@ import pytest
 import ray
 
 from study import preflight
+from trainables.checks import InputError
 
 
 def test_provenance_names_code_versions_hardware_and_price() -> None:
@@ -42,3 +44,13 @@ def test_the_address_of_a_real_cluster_passes(local_ray: None) -> None:
     preflight.check_address(ray.get_runtime_context().gcs_address)
     preflight.check_address("auto")
     preflight.check_address(None)
+
+
+def test_more_trials_than_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1_000, "SC_PHYS_PAGES": 2_100_000}.get)  # 2.1 GB
+    preflight.check_memory(3, packed=False)
+    preflight.check_memory(8, packed=True)
+    with pytest.raises(InputError, match=r"4 trials at a time need about 2\.8 GB .* has 2\.1 GB; give --concurrency 3"):
+        preflight.check_memory(4, packed=False)
+    with pytest.raises(InputError, match="give --concurrency 8"):
+        preflight.check_memory(9, packed=True)

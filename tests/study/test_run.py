@@ -31,7 +31,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.fixture(autouse=True)
 def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dry runs inside the test's process must not start a second Ray; one in a process of its own is real."""
-    monkeypatch.setattr(run, "calibrated", lambda config, where: None)
+    monkeypatch.setattr(run, "calibrated", lambda config, where, executor: None)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,24 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--dry-run", "--set", "model=examples.dense_vae:DenseVEA"], "has no 'DenseVEA'; did you mean DenseVAE"),
         (["--set", "objective=examples.free_bits"], "unknown objective 'examples.free_bits'"),
         (["--trials-per-gpu", "8"], "--trials-per-gpu=8 on a machine without an NVIDIA GPU"),
+        (["--lanes", "8"], "--lanes=8 on a machine without an NVIDIA GPU"),
+        (["--lanes", "65", "--pack-on-cpu"], "--lanes=65 is outside"),
+        (["--lanes", "8", "--trials-per-gpu", "8"], "--lanes=8 and --trials-per-gpu=8 both share a GPU out; give one"),
+        (["--pack-on-cpu"], "--pack-on-cpu trains one pack on this machine; give --lanes N too"),
+        (["--executor", "stack"], "unknown executor 'stack'; did you mean stacked"),
+        (["--executor", "stacked"], "a study of executor=stacked trains in packs; give --lanes N, on a machine with"),
+        (
+            [
+                "--executor",
+                "stacked",
+                "--lanes",
+                "2",
+                "--pack-on-cpu",
+                "--set",
+                "objective=examples.free_bits:free_bits",
+            ],
+            "executor=stacked takes the network burgess2018-a1 and our objectives alone; use loop",
+        ),
         (["--sampler", "tpe"], "--sampler belongs to --search tradeoff; leave it out of capacity_grid"),
         (["--stop-futile"], "--stop-futile belongs to --search tradeoff"),
         (["--set", "gamma=10:100"], "search capacity_grid takes values, not the range gamma=10:100; list them, or use"),
@@ -365,3 +383,10 @@ def test_a_trial_that_raises_every_time_fails_alone_and_is_retried_on_demand(com
     assert command.run()[0] == 1  # failed trials are not run again by themselves
     assert command.run("--retry-failed")[0] == 0
     assert open_study(command.store).status()[victim] == "finished"
+
+
+def test_finished_trials_come_out_again_alone(
+    uninterrupted: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(["--verify-pack", "2", "--store", str(uninterrupted[0])]) == 0
+    assert "all equal, bit for bit: last rows, arrays and weights" in capsys.readouterr().out

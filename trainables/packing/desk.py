@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trainables.config import TrialConfig
 from trainables.measurement import Measurement
@@ -23,6 +23,11 @@ PATIENCE = 0.25
 
 class Trains(Protocol):
     """What the desk asks of a pack; see `trainables.packing.pack.Pack`."""
+
+    @property
+    def notices(self) -> list[str]:
+        """What is to be said of the pack itself, a line each; emptied once it is."""
+        ...
 
     def join(self, name: str, config: TrialConfig, state: bytes | None, /) -> None:
         """A trial takes a lane."""
@@ -41,8 +46,14 @@ class Trains(Protocol):
         ...
 
 
-Outcome = tuple[Measurement, bytes | None]
-"""What was measured at a report, and the lane's checkpoint or None."""
+class Outcome(NamedTuple):
+    """What a trial hears at a report."""
+
+    measured: Measurement
+    state: bytes | None
+    """The lane's checkpoint, where one is due."""
+    notice: str
+    """What is to be said of the pack itself; mostly nothing."""
 
 
 class PackFailed(RuntimeError):
@@ -228,7 +239,11 @@ class Desk:
     def _deliver(self, tenant: Tenant, measured: Measurement | Exception) -> None:
         """Hand over what a lane has come to; after its last report, or a failure, the lane is given up."""
         ended = isinstance(measured, Exception) or measured.done
-        outcome = measured if isinstance(measured, Exception) else (measured, self._checkpoint(tenant, measured))
+        if isinstance(measured, Exception):
+            outcome = measured
+        else:
+            outcome = Outcome(measured, self._checkpoint(tenant, measured), "; ".join(self.pack.notices))
+            self.pack.notices.clear()
         if ended:
             self.pack.leave(tenant.name)
         with self.changed:

@@ -24,7 +24,7 @@ from trainables.trainer import Trainer
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 """Lanes of a stack: the least that holds all is taken, so that few graphs are captured; spare ones train nothing."""
 FORM, COMPILED = "windows", False
-"""What benchmarks/gpu_pack.py is to choose by; until it has run on a card, what is known to run."""
+"""For benchmarks/gpu_pack.py to choose; it has not run on a card yet."""
 
 
 class Pack:

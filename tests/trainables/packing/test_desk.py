@@ -20,6 +20,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.lanes: dict[str, list[int]] = {}
+        self.notices: list[str] = []
         self.rounds: list[set[str]] = []
         self.threads: set[int] = set()
 
@@ -84,7 +85,7 @@ def run(desk: Desk, seed: int) -> list[tuple[int, bytes | None]]:
     """Everything that a trial hears until its end."""
     ticket, heard = join(desk, seed), []
     while True:
-        measured, state = desk.report(ticket)
+        measured, state, _ = desk.report(ticket)
         heard.append((measured.step, state))
         if measured.done:
             return heard
@@ -111,7 +112,7 @@ def test_checkpoints_come_when_due_and_at_the_end(desk: Desk) -> None:
 
 def test_a_lane_that_diverges_ends_alone_without_a_checkpoint(desk: Desk, pack: Counting) -> None:
     other, bad = join(desk, 0), join(desk, Counting.DIVERGES)
-    measured, state = desk.report(bad)
+    measured, state, _ = desk.report(bad)
     assert (measured.diverged, state) == (True, None)
     assert list(pack.lanes) == ["trial 0"] or pack.lanes == {}
     assert desk.report(other)[0].step == 1
@@ -147,6 +148,11 @@ def test_the_next_round_waits_a_little_for_who_is_still_scoring(pack: Counting) 
         assert {first.result()[0].step, second.result()[0].step} == {1}
     assert pack.rounds == [{"trial 0", "trial 1"}]
     desk.close()
+
+
+def test_what_is_said_of_the_pack_is_said_once(desk: Desk, pack: Counting) -> None:
+    pack.notices += ["narrow", "and slow"]
+    assert [desk.report(join(desk, seed)).notice for seed in (0, 1)] == ["narrow; and slow", ""]
 
 
 def test_who_leaves_is_gone_and_keeps_nobody_waiting(desk: Desk, pack: Counting) -> None:
