@@ -129,6 +129,15 @@ def main(words: list[str]) -> int:
     results |= {kind: [] for kind in ("one_update", "baselines", "cells", "learning", "not_measured")}
     session = Session(arguments.out / "gpu_pack.json", 60 * arguments.minutes - (time.monotonic() - began), results)
     _measure(session, setup, card, works, compiled, smoke)
+    results["best"] = _best(results["cells"])
+    session.save()
+    for precision, row in results["best"].items():
+        print(
+            f"{precision}: {row['model_steps_per_s']:,.0f} model-steps/s ({row['form']}, {row['lanes']} lanes"
+            f"{', compiled' * row['compiled']}): {row['percent_of_floor']:.0f} % of the floor, "
+            f"{row['times_one_eager_trial'] or float('nan'):.1f} times one eager trial; the published benchmark "
+            f"{row['benchmark_gpu_hours']:,.0f} GPU-hours"
+        )
     if not draw(results, arguments.out / "gpu_pack.png"):
         print("no figure: matplotlib is not installed here")
     print(f"{time.monotonic() - began:.0f} s in all; {session.path}")
@@ -213,6 +222,12 @@ def _processes(
     except RuntimeError as error:
         for what in left:
             session.skip("baselines", what, str(error))
+
+
+def _best(timed: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The fastest stack of each precision."""
+    rising = sorted(timed, key=lambda row: row["model_steps_per_s"])
+    return {row["precision"]: row for row in rising}
 
 
 def _about(setup: Setup, smoke: bool) -> dict[str, Any]:

@@ -143,6 +143,8 @@ def test_a_smoke_run_of_the_pack_benchmark_holds_together(tiny_path: Path, tmp_p
         (found["cells"], "first_update_relative_difference"),
     ):
         assert 0 < max(row[column] for row in rows if row["precision"] == "fp32") < 1e-4
+    fastest = max(found["cells"], key=lambda row: row["model_steps_per_s"])
+    assert found["best"][fastest["precision"]] == fastest
     arms = {(row["arm"], row["precision"]): row for row in found["learning"]}
     assert set(arms) == {("alone", "fp32"), *(("stacked", precision) for precision in honoured)}
     assert arms["stacked", "fp32"]["recon"]["seeds"] == pytest.approx(arms["alone", "fp32"]["recon"]["seeds"], rel=1e-3)

@@ -5,7 +5,7 @@ kernel. Two forms are here, the same function of the same parameters; benchmarks
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -75,9 +75,37 @@ class Windows:
 
 def _product(plane: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """Products of all 2 x 2 windows: (lanes, batch, h + 1, w + 1, c) -> (lanes, batch, h, w, outputs)."""
-    corners = (plane[:, :, a : plane.shape[2] - 1 + a, b : plane.shape[3] - 1 + b] for a in (0, 1) for b in (0, 1))
-    windows = torch.cat(list(corners), dim=-1)
+    windows: Tensor = _Windowed.apply(plane)  # type: ignore[assignment]
     return dense(windows.flatten(1, 3), kernel, bias).view(*windows.shape[:-1], -1)
+
+
+class _Windowed(torch.autograd.Function):
+    """All 2 x 2 windows, (lanes, batch, h + 1, w + 1, c) -> (lanes, batch, h, w, 4 c): one copy.
+
+    Backward the four corners are added into one plane; autograd itself would fill a plane of zeros for each slice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, plane: Tensor) -> Tensor:
+        ctx.shape = plane.shape
+        return torch.cat([_corner(plane, *corner) for corner in _CORNERS], dim=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,) = gradients
+        plane = gradient.new_zeros(ctx.shape)
+        for corner, part in zip(_CORNERS, gradient.chunk(4, dim=-1), strict=True):
+            _corner(plane, *corner).add_(part)
+        return plane
+
+
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
+
+def _corner(plane: Tensor, row: int, column: int) -> Tensor:
+    """What every window has at a place, a view: (lanes, batch, h + 1, w + 1, c) -> (lanes, batch, h, w, c)."""
+    height, width = plane.shape[2:4]
+    return plane[:, :, row : height - 1 + row, column : width - 1 + column]
 
 
 class Grouped:

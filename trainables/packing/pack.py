@@ -147,6 +147,7 @@ class Stacks:
                 trainer = on_the_way.pop(name)
                 made = functools.partial(trainer.measure, trainer.step - first[name], seconds, passed.get(place))
                 yield name, _tried(made)
+            del stack  # else the next one, where it is narrower, has to fit beside it
 
     def _stack_of(self, trainers: Sequence[Trainer]) -> Stack:
         """The least stack that holds them: the last one if it does."""

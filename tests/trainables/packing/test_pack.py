@@ -1,8 +1,10 @@
 """Laws of a pack, whatever its executor: nothing that happens in one lane is felt in another."""
 
 import dataclasses
+import gc
 import itertools
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -266,3 +268,29 @@ def test_the_least_width_that_holds_all_is_taken(tiny: Dataset) -> None:
         running.leave(next(iter(running.lanes)))
     assert widths == [4, 2, 1]
     assert set(widths) <= set(packing.WIDTHS)
+
+
+@pytest.mark.parametrize("room", [1, 4])
+def test_a_stack_is_gone_before_the_next_one_is_made(tiny: Dataset, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    # On a GPU the two would have to fit beside each other.
+    made, begin, run = list[weakref.ref[Stack]](), Stack.__init__, Stack.run
+
+    def run_if_it_fits(stack: Stack, updates: int) -> None:
+        if stack.width > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        run(stack, updates)
+
+    def init(stack: Stack, *told: Any, **more: Any) -> None:
+        assert [ref for ref in made if ref() is not None] == []
+        made.append(weakref.ref(stack))
+        begin(stack, *told, **more)
+
+    monkeypatch.setattr(Stack, "__init__", init)
+    monkeypatch.setattr(Stack, "run", run_if_it_fits)
+    running = pack(tiny, "stacked", [lane(ramp_steps=1), lane(seed=1, steps=1, ramp_steps=1), lane(seed=2)])
+    gc.disable()  # it would hide what still holds them
+    try:
+        finish(running)
+    finally:
+        gc.enable()
+    assert len(made) > 1
