@@ -29,6 +29,7 @@ from study.preflight import cores
 from study.source import Grid
 from study.store import Store, open_study
 from trainables.config import Evaluation, TrialConfig
+from trainables.measurement import Report
 from trainables.trial import VAETrial
 
 REPORTS, COLUMNS = 3, 100
@@ -46,7 +47,7 @@ class Nothing:
         self.config, self.step = config, 0
         self.draw = np.random.default_rng(config.seed)
 
-    def run_to_report(self) -> Any:
+    def run_to_report(self) -> Report:
         """The next of `REPORTS` rows."""
         self.step += self.config.steps // REPORTS
         done = self.step >= self.config.steps
@@ -54,21 +55,11 @@ class Nothing:
         row |= {"step": self.step, "full": done, "done": done, "seconds": 0.01, "steps_per_second": 300.0}
         row |= {"recon": 100.0 + self.config.seed % 7, "mig_calibrated": 0.1, "verdict": "fine"}
         arrays = {"mean": np.zeros((10, 10), dtype=np.float32)} if done else None
-        return Finished(row, arrays, done)
+        return Report(row, arrays, done)
 
     def state(self) -> bytes:
         """A checkpoint of 1 kB."""
         return b"0" * 1000
-
-
-@dataclass(frozen=True)
-class Finished:
-    """As `trainables.trainer.Report`, which is not imported: it brings torch along."""
-
-    row: dict[str, Any]
-    arrays: dict[str, np.ndarray] | None
-    done: bool
-    diverged: bool = False
 
 
 class IdleTrial(VAETrial):

@@ -39,7 +39,6 @@ LOADS_TORCH = {
     "trainables.objectives",
     "trainables.passes",
     "trainables.pictures",
-    "trainables.position",
     "trainables.randomness",
     "trainables.speed",
     "trainables.trainer",

@@ -1,12 +1,10 @@
-"""Held-out evaluation of one model: cheap reports and the full evaluation, on a probe that all trials share.
+"""Held-out evaluation of one model: the passes of cheap reports and full evaluations, on a probe that all trials share.
 
 Probe rows, training rows and noise are functions of `eval_seed` and the dataset alone, so trials, steps and
-restarts are compared on the same images with the same draws. docs/metrics.md explains every column.
+restarts are compared on the same images with the same draws. Scores are made of them by `trainables.scoring`.
 """
 
-import math
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
 
 import numpy as np
 import torch
@@ -16,26 +14,20 @@ from trainables import objectives, position
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
 from trainables.generator import Generator
-from trainables.metrics import audit, mig, table
-from trainables.metrics.calibration import Result
-from trainables.metrics.joint import joint_information
-from trainables.metrics.table import Metric
+from trainables.measurement import Full, Measurement, Place
+from trainables.metrics import audit
 from trainables.model import EncoderDecoder
 from trainables.passes import NotFinite, Passes, finite
-from trainables.pictures import Arrays, sheets
+from trainables.pictures import sheets
 from trainables.randomness import EVALUATION, integers, normals, permutation
 
 OUTER_ROWS = 1000
 """Draws whose density in the aggregate of `aggregate_rows` training images is asked for."""
-OFF_PLATEAU = 0.35
-"""Share of R0 below which a model reconstructs more than the average image (science.md)."""
 _HELD_OUT, _TRAIN, _NOISE, _TRAIN_NOISE, _COLOURS, _TRAIN_COLOURS = range(6)  # counters of the evaluation stream
-
-Row = dict[str, Any]
 
 
 class Evaluator:
-    """Scores models of one dataset, always on the same rows with the same noise.
+    """Measures models of one dataset, always on the same rows with the same noise.
 
     Args:
         dataset: Its held-out part gives the probe.
@@ -68,141 +60,108 @@ class Evaluator:
         return self.dataset.drawn(part, chosen * many + colouring)
 
     @torch.no_grad()
-    def report(self, model: EncoderDecoder, step: int) -> Row:
-        """The cheap row: reconstruction, KL and information on the first `report_rows` probe rows."""
-        recon, mean, log_std = self.passes.losses(model, self.probe[: self.report_rows], self.noise)
-        return self._basics(step, recon, mean, log_std)[0]
+    def report(self, model: EncoderDecoder, step: int) -> Measurement:
+        """A cheap report: reconstruction and posteriors of the first `report_rows` probe rows.
+
+        Raises:
+            NotFinite: The model has diverged.
+        """
+        return self.basics(step, *self.passes.losses(model, self.probe[: self.report_rows], self.noise))
 
     @torch.no_grad()
-    def full(self, model: EncoderDecoder, step: int, nulls: bool) -> tuple[Row, Arrays]:
+    def full(self, model: EncoderDecoder, step: int, done: bool) -> Measurement:
         """The full evaluation on the whole probe.
 
         Args:
-            model: To be scored.
+            model: To be measured.
             step: Completed updates.
-            nulls: Whether the scores get their nulls and ceilings, and the position map is made: at the end.
+            done: No step is left: pictures and the position map are made too.
 
-        Returns:
-            The row, and the arrays that later scores and sheets are made of.
+        Raises:
+            NotFinite: The model has diverged.
         """
-        recon, mean, log_std = self.passes.losses(model, self.probe, self.noise)
-        row, info = self._basics(step, recon, mean, log_std)
-        recon_mean, mse = self.passes.at_mean(model, self.probe, mean)
-        recon_train, _, _ = self.passes.losses(model, self.train_rows, self.train_noise)
-        active = audit.active_latents(info.kl, info.info)
-        row |= {
-            "probe_rows": len(self.probe),
-            "recon_mean": recon_mean,
-            "recon_train": recon_train.mean().item(),
-            "mse": mse,
-            "recon_floor": self.dataset.recon_floor,
-            "constant_loss": self.dataset.constant_loss,
-            "off_plateau": self._above_floor(row["recon"]) < OFF_PLATEAU,
-            "dim_kl": float(info.dim_kl.sum()),
-            **{f"dim_kl_{j}": float(value) for j, value in enumerate(info.dim_kl)},
-            "active_latents": int(active.sum()),
-            "active_kl001": audit.active_kl001(info.kl),
-            "active_units": audit.active_units(mean.numpy()),
-            "excess": audit.excess(row["kl"], self.dataset.entropy),
-        }
-        sampled = mean + log_std.exp() * self.noise
-        row |= self._joint(model, mean, log_std, sampled, row["info_sum"])
-        codes = mean.numpy()
-        scores, tables = self._scores(codes, sampled.numpy(), active, nulls)
-        arrays = {"probe_rows": self.probe, "mean": codes, "log_std": log_std.numpy()}
-        arrays |= tables | sheets(self.passes, model, self.probe, mean)
-        if isinstance(model, Generator):
-            arrays["latent_factors"] = model.code.group.cpu().numpy()
-        elif nulls and self.positions is not None:
-            place, map_ = position.measured(self.passes, model, self.positions, info.kl, info.info)
-            return row | scores | place, arrays | map_
-        return row | scores, arrays
+        held_out = self.passes.losses(model, self.probe, self.noise)
+        at_mean = self.passes.at_mean(model, self.probe, held_out[1])
+        train, _, _ = self.passes.losses(model, self.train_rows, self.train_noise)
+        return self.completed(model, step, done, held_out, at_mean, train)
 
-    def _joint(self, model: EncoderDecoder, mean: Tensor, log_std: Tensor, sampled: Tensor, info_sum: float) -> Row:
-        """The brackets of I(x; z) and of TC; of the training images where `aggregate_rows` asks for them."""
-        if len(self.aggregate_rows):
-            mean, log_std = self.passes.posteriors(model, self.aggregate_rows)
-            info_sum = float(audit.information_per_latent(mean.numpy(), log_std.numpy()).info.sum())
-            outer = min(OUTER_ROWS, len(self.train_noise), len(mean))
-            sampled = mean[:outer] + log_std[:outer].exp() * self.train_noise[:outer]
-        rows = np.arange(len(sampled))
-        joint = joint_information(mean.numpy(), log_std.numpy(), sampled.numpy(), rows)
-        joint = joint.bounded(min(info_sum, self.dataset.entropy))
-        tc_low, tc_high = joint.total_correlation(info_sum)
-        return {
-            "info_n": len(mean),
-            "info_low": joint.low,
-            "info_high": joint.high,
-            "info_se": joint.high_se,
-            "info_resolved": joint.resolved,
-            "tc_low": tc_low,
-            "tc_high": tc_high,
-        }
+    @torch.no_grad()
+    def completed(
+        self,
+        model: EncoderDecoder,
+        step: int,
+        done: bool,
+        held_out: tuple[Tensor, Tensor, Tensor],
+        at_mean: tuple[float, float],
+        train: Tensor,
+    ) -> Measurement:
+        """The full evaluation, given its three passes over many rows.
 
-    def _scores(self, codes: np.ndarray, sampled: np.ndarray, active: np.ndarray, nulls: bool) -> tuple[Row, Arrays]:
-        """The cheap scores and their tables; `missing_scores` says why, where one cannot be had."""
-        if not self.dataset.factors:
-            (alone,) = table.named(["gaussian_total_correlation"])
-            found = table.measured(alone, codes, codes[:, :0], self.seed)
-            return {"missing_scores": "the dataset has no factors"} | table.columns(found), {}
-        factors = self.dataset.factors_of(self.probe)
-        tables: Arrays = {
-            "factors": factors.astype(np.uint8),
-            "mutual_information": mig.mutual_information(codes, factors),
-        }
-        if self.config.is_generator:
-            return {"missing_scores": "the generator's codes are its factors, noised"}, tables
-        results: dict[str, Result] = {}
-        for metric in table.metrics_of(factors, self.dataset.factors):
-            if metric.cheap:
-                results |= self._tried(metric, codes, factors, nulls)
-        row: Row = {"missing_scores": table.reasons(results)} | table.columns(results)
-        if "mig" in row:
-            row["mig_active"] = mig.mig_active(codes, factors, active)
-            row["mig_sampled"] = mig.mig(sampled, factors)
-        return row, tables
+        Args:
+            model: That the passes were of.
+            step: Completed updates.
+            done: No step is left.
+            held_out: Losses (rows,), mean and log std (rows, latents) of `probe` with `noise`, on the CPU.
+            at_mean: Reconstruction loss and squared error of `probe` at z = mean.
+            train: Losses (rows,) of `train_rows` with `train_noise`, on the CPU.
 
-    def _tried(self, metric: Metric, codes: np.ndarray, factors: np.ndarray, nulls: bool) -> Mapping[str, Result]:
-        try:
-            compute = table.calibrated if nulls else table.measured
-            return compute(metric, codes, factors, self.seed)
-        except Exception as error:  # a fault in a score must not cost the trial; rescoring computes it later
-            return dict.fromkeys(metric.names, Result(math.nan, len(codes), missing=f"{type(error).__name__}: {error}"))
-
-    def verdict(self, row: Row) -> str:
-        """The audit's verdict on a row with its `tracking`, the mean held-out KL - C over the ramp (NaN without)."""
-        return audit.verdict(
-            objective=self.config.objective,
-            kl=row["kl"],
-            info_sum=row["info_sum"],
-            recon=row["recon"] - self.dataset.recon_floor,
-            constant_loss=self.dataset.constant_loss - self.dataset.recon_floor,
-            capacity=row["capacity"],
-            tracking=row["tracking"],
+        Raises:
+            NotFinite: The model has diverged.
+        """
+        basics = self.basics(step, *held_out)
+        _, mean, log_std = held_out
+        is_generator = isinstance(model, Generator)
+        full = Full(
+            probe_rows=self.probe,
+            recon_mean=at_mean[0],
+            mse=at_mean[1],
+            recon_train=train.mean().item(),
+            sampled=(mean + log_std.exp() * self.noise).numpy(),
+            aggregate=self._aggregate(model) if len(self.aggregate_rows) else None,
+            sheets=sheets(self.passes, model, self.probe, mean) if done else {},
+            latent_factors=model.code.group.cpu().numpy() if is_generator else None,
+            place=self._place(model, basics) if done and not is_generator else None,
         )
+        return dataclasses.replace(basics, done=done, full=full)
 
-    def _above_floor(self, recon: float) -> float:
-        """Reconstruction loss above the pixels' own entropy, as a share of the best constant image's."""
-        floor = self.dataset.recon_floor
-        return (recon - floor) / (self.dataset.constant_loss - floor)
+    def basics(self, step: int, losses: Tensor, mean: Tensor, log_std: Tensor) -> Measurement:
+        """What any report is made of, on the CPU: a cheap report, or the beginning of a full evaluation.
 
-    def _basics(self, step: int, losses: Tensor, mean: Tensor, log_std: Tensor) -> tuple[Row, audit.Information]:
+        Args:
+            step: Completed updates.
+            losses: Reconstruction loss of each image, nats, (rows,).
+            mean: Of the posteriors, (rows, latents).
+            log_std: Likewise.
+
+        Raises:
+            NotFinite: The model has diverged.
+        """
         config = self.config
         if not (losses.isfinite().all() and finite(mean, log_std)):
             raise NotFinite(f"the model of trial {config.key()} has no finite posterior or loss at step {step}")
-        recon = losses.mean().item()
-        info = audit.information_per_latent(mean.numpy(), log_std.numpy())
-        kl = float(info.kl.sum())
-        capacity = objectives.capacity(step, config) if config.objective == "capacity" else float("nan")
         objective = objectives.objective(losses, objectives.gaussian_kl(mean, log_std), step, config)
-        row = {
-            "step": step,
-            "recon": recon,
-            "kl": kl,
-            "capacity": capacity,
-            "objective_value": objective.item(),
-            "info_sum": float(info.info.sum()),
-            **{f"kl_{j}": float(value) for j, value in enumerate(info.kl)},
-            **{f"info_{j}": float(value) for j, value in enumerate(info.info)},
-        }
-        return row, info
+        return Measurement(
+            step=step,
+            recon=losses.mean().item(),
+            objective_value=objective.item(),
+            capacity=objectives.capacity(step, config) if config.objective == "capacity" else float("nan"),
+            mean=mean.numpy(),
+            log_std=log_std.numpy(),
+        )
+
+    def _aggregate(self, model: EncoderDecoder) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Posteriors of `aggregate_rows` training images, and a draw of each of the first ones."""
+        mean, log_std = self.passes.posteriors(model, self.aggregate_rows)
+        outer = min(OUTER_ROWS, len(self.train_noise), len(mean))
+        draws = mean[:outer] + log_std[:outer].exp() * self.train_noise[:outer]
+        return mean.numpy(), log_std.numpy(), draws.numpy()
+
+    def _place(self, model: EncoderDecoder, basics: Measurement) -> Place | None:
+        """The position map; where position is all there is to know, what traversals show of it too."""
+        if self.positions is None:
+            return None
+        place = position.mapped(self.passes, model, self.positions)
+        if set(self.dataset.factors) != set(position.AXES):
+            return place  # traversals show much besides
+        info = audit.information_per_latent(basics.mean, basics.log_std)
+        return position.traversed(self.passes, model, place, info.kl, info.info)

@@ -95,6 +95,10 @@ class Passes:
         with self.autocast():
             return model.decode(codes.to(self.device)).float()
 
+    def brightness(self, model: EncoderDecoder, codes: np.ndarray) -> np.ndarray:
+        """Decoded probabilities of a few codes (n, latents), meaned over channels: (n, h, w)."""
+        return torch.sigmoid(self.decode(model, torch.from_numpy(codes))).mean(1).cpu().numpy()
+
     def pictures(self, model: EncoderDecoder, codes: Tensor) -> np.ndarray:
         """Decoded probabilities of any number of codes (n, latents): uint8 (n, h, w, c)."""
         chunks = [torch.sigmoid(self.decode(model, codes[at : at + CHUNK])) for at in range(0, len(codes), CHUNK)]

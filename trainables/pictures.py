@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainables.measurement import Arrays
 from trainables.model import EncoderDecoder
 from trainables.passes import Passes, as_bytes
 
@@ -18,8 +19,6 @@ RECONSTRUCTIONS = COLUMNS
 """As many as columns, so that they make rows of one sheet."""
 CAPACITIES = (3.1, 7.3, 15.4, 23.8)
 """Nats at which Burgess et al. 2018, Fig. 3, shows reconstructions."""
-
-Arrays = dict[str, np.ndarray]
 
 
 def sheets(passes: Passes, model: EncoderDecoder, probe: np.ndarray, mean: Tensor) -> Arrays:

@@ -1,18 +1,24 @@
 """What a model does with the position of the object: its position map, and the numbers that Fig. 2 shows as pictures.
 
+Measuring asks the model through its passes, scoring needs none; so torch is not imported here.
+
 Source: Burgess et al. 2018, section 4.3 and Fig. 2; the numbers are ours (docs/metrics.md).
 """
 
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from trainables.data.dataset import Dataset
 from trainables.fragmentation import fragmentation
+from trainables.measurement import Arrays, Place, Row
 from trainables.metrics.alignment import LEAST_POSITIONS, axis_alignment, position_latents
-from trainables.model import EncoderDecoder
-from trainables.passes import Passes
+
+if TYPE_CHECKING:
+    from trainables.model import EncoderDecoder
+    from trainables.passes import Passes
 
 AXES = ("x", "y")
 """Names of the factors that say where the object is."""
@@ -39,46 +45,58 @@ def position_rows(dataset: Dataset, like: int) -> np.ndarray | None:
     return rows * dataset.colourings + colouring
 
 
-def measured(
-    passes: Passes, model: EncoderDecoder, rows: np.ndarray, kl: np.ndarray, info: np.ndarray
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The position columns of a row, and the map itself.
-
-    Where the position is all there is to know, as of blobs, traversals are searched for jumps and ghosts too: of other
-    images they show much besides.
+def mapped(passes: "Passes", model: "EncoderDecoder", rows: np.ndarray) -> Place:
+    """The position map of a model.
 
     Args:
         passes: Of the model.
         model: At its end.
         rows: As `position_rows` gives them.
+    """
+    means = passes.posteriors(model, rows.ravel())[0].numpy().reshape(*rows.shape, -1)
+    return Place(means, _pixels(passes, rows))
+
+
+def traversed(passes: "Passes", model: "EncoderDecoder", place: Place, kl: np.ndarray, info: np.ndarray) -> Place:
+    """The same with jumps and ghosts, searched for along traversals of the latents that tell of position.
+
+    Args:
+        passes: Of the model.
+        model: At its end.
+        place: Its position map.
         kl: (latents,), nats, on the probe.
         info: (latents,), I_j in nats, on the probe.
     """
-    dataset = passes.dataset
-    means = passes.posteriors(model, rows.ravel())[0].numpy().reshape(*rows.shape, -1)
-    spans = _pixels(passes, rows)
-    spacing = (spans[0] / (rows.shape[0] - 1), spans[1] / (rows.shape[1] - 1))
-    latents = position_latents(means, kl, info)
-    found = axis_alignment(means, spacing, kl, latents)
-    row: dict[str, Any] = {
+    picks = (np.linspace(0, count - 1, BASES).round().astype(int) for count in place.means.shape[:2])
+    bases = place.means[np.ix_(*picks)].reshape(-1, place.means.shape[2])
+    latents = position_latents(place.means, kl, info)
+    broken = fragmentation(partial(passes.brightness, model), bases, place.means, latents, max(place.spans))
+    return replace(place, jumps=broken.jumps, ghosts=broken.ghosts)
+
+
+def scored(place: Place, kl: np.ndarray, info: np.ndarray) -> tuple[Row, Arrays]:
+    """The position columns of a row, and the map itself.
+
+    Args:
+        place: As it was measured.
+        kl: (latents,), nats, on the probe.
+        info: (latents,), I_j in nats, on the probe.
+    """
+    nx, ny, _ = place.means.shape
+    latents = position_latents(place.means, kl, info)
+    found = axis_alignment(place.means, (place.spans[0] / (nx - 1), place.spans[1] / (ny - 1)), kl, latents)
+    row: Row = {
         "position_latents": int(latents.sum()),
         "alignment": found.alignment,
         "axis_angle": found.angle,
         "torn_share": found.torn_share,
     }
-    if set(dataset.factors) == set(AXES):
-        places = (np.linspace(0, count - 1, BASES).round().astype(int) for count in rows.shape)
-        bases = means[np.ix_(*places)].reshape(-1, means.shape[2])
-
-        def decode(codes: np.ndarray) -> np.ndarray:
-            return torch.sigmoid(passes.decode(model, torch.from_numpy(codes))).mean(1).cpu().numpy()
-
-        broken = fragmentation(decode, bases, means, latents, max(spans))
-        row |= {"jumps": broken.jumps, "ghosts": broken.ghosts}
-    return row, {"position_means": means, "position_latents": latents}
+    if place.jumps is not None:
+        row |= {"jumps": place.jumps, "ghosts": place.ghosts}
+    return row, {"position_means": place.means, "position_latents": latents}
 
 
-def _pixels(passes: Passes, rows: np.ndarray) -> tuple[float, float]:
+def _pixels(passes: "Passes", rows: np.ndarray) -> tuple[float, float]:
     """Pixels between the first and the last position along each axis, whatever unit the dataset's values are in.
 
     Told by the centroids of brightness in the middle of the canvas, since objects at its edge may be cut off.

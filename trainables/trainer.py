@@ -22,30 +22,16 @@ from trainables.checks import ConfigError, InputError
 from trainables.config import Evaluation, TrialConfig, from_dict, is_own
 from trainables.data.cache import locate
 from trainables.data.dataset import Dataset, open_dataset
-from trainables.evaluation import Evaluator, Row
+from trainables.evaluation import Evaluator
 from trainables.generator import rates
+from trainables.measurement import Measurement, Report
+from trainables.metrics import audit
 from trainables.model import build
 from trainables.own import load
 from trainables.passes import NotFinite
-from trainables.pictures import Arrays, Snapshots
+from trainables.pictures import Snapshots
+from trainables.scoring import Scorer
 from trainables.settings import read_settings
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a trainer hands over at a report.
-
-    Attributes:
-        row: One metrics row; empty where the model has diverged.
-        arrays: The full evaluation's arrays at the end, else None.
-        done: No step is left, or the model has diverged.
-        diverged: The loss was not finite at some step since the last report.
-    """
-
-    row: Row
-    arrays: Arrays | None
-    done: bool
-    diverged: bool = False
 
 
 class Trainer:
@@ -81,6 +67,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.999), fused=True)
         self.evaluator = Evaluator(dataset, evaluation, config, self.device)
         self.passes = self.evaluator.passes
+        self.scorer = Scorer(dataset, evaluation, config)
         self.step = 0
         self.tracking, self.snapshots = Tracking(), Snapshots()
         self.finite = torch.ones((), dtype=torch.bool, device=self.device)
@@ -107,23 +94,27 @@ class Trainer:
 
     def run_to_report(self) -> Report:
         """Train to the next report and make it; at the last step, only make it."""
+        return self.scorer.report(self.advance())
+
+    def advance(self) -> Measurement:
+        """Train to the next report and measure, without scoring; at the last step, only measure."""
         started, before = time.perf_counter(), self.step
         target = self._next_report()
         while self.step < target:
             self.update()
         trained = time.perf_counter() - started
         if not self.finite.item():
-            return Report({}, None, done=True, diverged=True)
+            return Measurement(diverged=True)
         try:
-            row, arrays = self._evaluate()
+            measured = self._evaluate()
         except NotFinite:  # the loss was still finite, its last update was not
-            return Report({}, None, done=True, diverged=True)
-        row |= {
-            "seconds": time.perf_counter() - started,
-            "steps_per_second": (self.step - before) / trained if self.step > before else float("nan"),
-            "done": self.step == self.config.steps,
-        }
-        return Report(row, arrays, done=row["done"])
+            return Measurement(diverged=True)
+        return dataclasses.replace(
+            measured,
+            updates=self.step - before,
+            training_seconds=trained,
+            seconds=time.perf_counter() - started,
+        )
 
     def state(self) -> bytes:
         """A checkpoint from which training goes on bit for bit; without the optimiser once training has ended."""
@@ -187,27 +178,26 @@ class Trainer:
         """Whether C rises: the control arm without a ramp has nothing to track."""
         return self.config.objective == "capacity" and self.config.ramp_steps > 1
 
-    def _evaluate(self) -> tuple[Row, Arrays | None]:
+    def _evaluate(self) -> Measurement:
         self.model.eval()  # one's own model may have layers that tell the difference
         try:
             return self._measured()
         finally:
             self.model.train()
 
-    def _measured(self) -> tuple[Row, Arrays | None]:
+    def _measured(self) -> Measurement:
         config, last = self.config, self.step == self.config.steps
         ramping = self._has_ramp and self.step <= config.ramp_steps
-        full = last or (ramping and self.step == config.ramp_steps)
-        if full:
-            row, arrays = self.evaluator.full(self.model, self.step, nulls=last)
+        if last or (ramping and self.step == config.ramp_steps):
+            measured = self.evaluator.full(self.model, self.step, done=last)
         else:
-            row, arrays = self.evaluator.report(self.model, self.step), {}
+            measured = self.evaluator.report(self.model, self.step)
         if ramping:
-            self.tracking = self.tracking.with_report(self.step, row["kl"] - row["capacity"])
-            self.snapshots.add(self.passes, self.model, self.evaluator.probe, row["capacity"])
-        row |= {"full": full, "tracking": self.tracking.mean}
-        row["verdict"] = self.evaluator.verdict(row)
-        return row, arrays | self.snapshots.arrays if last else None
+            kl = float(audit.kl_per_latent(measured.mean, measured.log_std).sum())
+            self.tracking = self.tracking.with_report(self.step, kl - measured.capacity)
+            self.snapshots.add(self.passes, self.model, self.evaluator.probe, measured.capacity)
+        snapshots = self.snapshots.arrays if last else {}
+        return dataclasses.replace(measured, tracking=self.tracking.mean, snapshots=snapshots)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-import dataclasses
+import math
+import pickle
 import shutil
 from pathlib import Path
 
@@ -7,14 +8,17 @@ import pytest
 import torch
 
 from trainables.config import Evaluation, TrialConfig
+from trainables.data.blobs import render_blobs
 from trainables.data.coloured import colour
 from trainables.data.dataset import Dataset, open_dataset
 from trainables.evaluation import Evaluator
-from trainables.metrics import audit, table
+from trainables.measurement import Report
+from trainables.metrics import audit
 from trainables.metrics.joint import joint_information
 from trainables.model import VAE, initialise
 from trainables.objectives import reconstruction_loss
 from trainables.passes import NotFinite
+from trainables.scoring import Scorer
 
 CONFIG = TrialConfig(capacity_max=3.0, ramp_steps=4, steps=8, latents=4)
 
@@ -31,6 +35,12 @@ def evaluator(dataset: Dataset, config: TrialConfig = CONFIG, **changes: int) ->
     return Evaluator(dataset, evaluation, config, torch.device("cpu"))
 
 
+def full_report(judge: Evaluator, model: VAE) -> Report:
+    """Of the last step, whichever it is called."""
+    scorer = Scorer(judge.dataset, Evaluation(eval_seed=judge.seed), judge.config)
+    return scorer.report(judge.full(model, step=2, done=True))
+
+
 def test_the_probe_is_held_out_and_random_and_fixed_by_eval_seed(tiny: Dataset) -> None:
     probe = evaluator(tiny).probe
     assert len(set(probe.tolist())) == 100
@@ -43,7 +53,9 @@ def test_the_probe_is_held_out_and_random_and_fixed_by_eval_seed(tiny: Dataset) 
 
 def test_columns_against_a_plain_computation(tiny: Dataset, model: VAE) -> None:
     judge = evaluator(tiny)
-    row, arrays = judge.full(model, step=2, nulls=True)
+    report = full_report(judge, model)
+    row, arrays = report.row, report.arrays
+    assert arrays is not None
     with torch.no_grad():
         images = torch.from_numpy(tiny.batch(judge.probe))
         mean, log_std = model.encode(images)
@@ -69,17 +81,60 @@ def test_columns_against_a_plain_computation(tiny: Dataset, model: VAE) -> None:
 
 def test_a_report_is_the_full_evaluation_of_its_first_rows(tiny: Dataset, model: VAE) -> None:
     report = evaluator(tiny).report(model, step=2)
-    full, _ = evaluator(tiny, probe_rows=70).full(model, step=2, nulls=False)
-    assert {name: full[name] for name in report} == report
-    assert "mig_null" not in full
-    assert {"mig", "modularity", "gaussian_total_correlation"} <= full.keys()
+    full = evaluator(tiny, probe_rows=70).full(model, step=2, done=False)
+    assert (report.full, report.done, full.done) == (None, False, False)
+    assert full.full is not None
+    assert full.full.sheets == {}  # pictures are the end's
+    assert full.full.place is None
+    for name in ("step", "recon", "objective_value", "capacity"):
+        assert getattr(full, name) == getattr(report, name)
+    np.testing.assert_array_equal(full.mean, report.mean)
+    np.testing.assert_array_equal(full.log_std, report.log_std)
+
+
+def test_a_full_evaluation_is_completed_from_passes_made_elsewhere(tiny: Dataset, model: VAE) -> None:
+    judge = evaluator(tiny, aggregate_rows=120)
+    with torch.no_grad():
+        held_out = judge.passes.losses(model, judge.probe, judge.noise)
+        at_mean = judge.passes.at_mean(model, judge.probe, held_out[1])
+        train, _, _ = judge.passes.losses(model, judge.train_rows, judge.train_noise)
+    given = judge.completed(model, 2, True, held_out, at_mean, train)
+    assert pickle.dumps(given) == pickle.dumps(judge.full(model, 2, done=True))
+
+
+def test_a_measurement_holds_no_tensor(tiny: Dataset, model: VAE) -> None:
+    judge = evaluator(tiny, aggregate_rows=120)
+    for measured in (judge.report(model, 2), judge.full(model, 2, done=True)):
+        assert b"torch" not in pickle.dumps(measured)
+
+
+def test_traversals_are_searched_where_position_is_all_there_is_to_know(
+    tiny: Dataset, model: VAE, tmp_path: Path
+) -> None:
+    render_blobs(tmp_path / "blobs.h5")
+    for dataset, jumps in ((tiny, None), (open_dataset(tmp_path / "blobs.h5"), pytest.approx(math.nan, nan_ok=True))):
+        measured = evaluator(dataset, probe_rows=20).full(model, 2, done=True)
+        assert measured.full is not None
+        assert measured.full.place is not None
+        assert measured.full.place.jumps == jumps  # of an untrained model no latent is traversed
+
+
+@pytest.mark.parametrize("spoilt", range(3))
+def test_what_is_not_finite_is_refused(tiny: Dataset, spoilt: int) -> None:
+    given = [torch.ones(5), torch.ones(5, 4), torch.ones(5, 4)]
+    evaluator(tiny).basics(2, *given)
+    given[spoilt].view(-1)[-1] = float("nan")
+    with pytest.raises(NotFinite, match="at step 2"):
+        evaluator(tiny).basics(2, *given)
 
 
 def test_sheets_vary_one_latent_from_minus_three_to_three(tiny: Dataset, model: VAE) -> None:
     judge = evaluator(tiny)
-    _, arrays = judge.full(model, step=2, nulls=False)
+    measured = judge.full(model, step=2, done=True)
+    assert measured.full is not None
+    arrays = measured.full.sheets
     assert arrays["traversals"].shape == (4, 4, 11, 64, 64, 1)
-    code = torch.from_numpy(arrays["mean"][1]).clone()
+    code = torch.from_numpy(measured.mean[1]).clone()
     code[2] = -3 + 0.6 * 7
     with torch.no_grad():
         frame = (model.decode(code[None]).sigmoid() * 255).round()[0, 0]
@@ -94,68 +149,30 @@ def test_a_model_that_ignores_its_input_says_nothing(tiny: Dataset, model: VAE) 
         silent.head.weight.zero_()
         silent.head.bias[:4] = 1.5  # a constant mean has KL and no information
     judge = evaluator(tiny)
-    row, _ = judge.full(silent, step=4, nulls=False)
+    row = full_report(judge, silent).row
     assert row["kl"] == pytest.approx(4 * 1.5**2 / 2, rel=1e-4)
     assert row["info_sum"] == pytest.approx(0, abs=1e-3)
-    assert judge.verdict(row | {"tracking": 0.0}) == "not informative"
+    assert row["verdict"] == "fine"  # C is 1.5 nats
+    asked = Scorer(tiny, Evaluation(), CONFIG).verdict(row | {"capacity": 3.0})
+    assert asked == "not informative"
     assert row["active_latents"] == 0
     assert audit.active_units(np.full((10, 4), 1.5)) == row["active_units"] == 0
 
 
-def test_a_dataset_without_factors_keeps_the_audit_and_says_what_is_missing(tiny: Dataset, model: VAE) -> None:
-    blind = dataclasses.replace(tiny, factors=(), classes=tiny.classes[:, :0])
-    row, arrays = evaluator(blind).full(model, step=2, nulls=True)
-    assert row["missing_scores"] == "the dataset has no factors"
-    assert not {"mig", "mig_calibrated", "factor_vae"} & row.keys()
-    assert row["gaussian_total_correlation"] > 0
-    assert not {"factors", "mutual_information"} & arrays.keys()
-    seen, more = evaluator(tiny).full(model, step=2, nulls=True)
-    assert seen["missing_scores"] == (
-        "factor_vae: no value of factor 0 is shared by 64 of the 100 rows; score more rows"
-    )  # of so few images; the others are there
-    assert "mig_calibrated" in seen
-    for name in ("recon", "kl", "info_sum", "active_latents"):
-        assert row[name] == seen[name]
-    assert (arrays["traversals"] == more["traversals"]).all()
-
-
-def test_a_score_that_cannot_be_computed_is_missing_with_its_reason(tiny: Dataset, model: VAE) -> None:
-    constant = dataclasses.replace(tiny, classes=np.zeros_like(tiny.classes))
-    row, arrays = evaluator(constant).full(model, step=2, nulls=True)
-    assert "are constant" in row["missing_scores"]
-    assert row["missing_scores"].startswith("mig, modularity, factor_vae: ")
-    assert "mig" not in row
-    assert "factors" in arrays
-
-
 def test_the_objectives_value_is_that_of_the_held_out_means(tiny: Dataset, model: VAE) -> None:
-    judge = evaluator(tiny)
-    row = judge.report(model, step=2)
-    assert row["objective_value"] == pytest.approx(row["recon"] + 1000 * abs(row["kl"] - 1.5), rel=1e-5)
-    fixed = TrialConfig(objective="beta_vae", beta=4.0, latents=4)
-    row = evaluator(tiny, fixed).report(model, step=2)
-    assert row["objective_value"] == pytest.approx(row["recon"] + 4 * row["kl"], rel=1e-5)
-
-
-def test_the_cheap_scores_have_null_ceiling_and_spread_at_the_end(tiny: Dataset, model: VAE) -> None:
-    judge = evaluator(tiny)
-    row, arrays = judge.full(model, step=8, nulls=True)
-    for name in ("mig", "modularity"):
-        (metric,) = table.named([name], table.metrics_of(arrays["factors"], tiny.factors))
-        score = table.calibrated(metric, arrays["mean"], arrays["factors"])[name]
-        assert row[name] == pytest.approx(score.value)
-        for beside in ("null", "null_sd", "nulls", "ceiling", "sd"):
-            assert row.get(f"{name}_{beside}", np.nan) == pytest.approx(getattr(score, beside), nan_ok=True)
-        assert row[f"{name}_nulls"] == 20
-        assert row.get(f"{name}_calibrated", np.nan) == pytest.approx(score.calibrated, nan_ok=True)
-    assert not {"sap", "dci_disentanglement", "infom"} & row.keys()  # the costly ones are rescoring's
-    assert "gaussian_total_correlation_null" not in row
+    for config, penalty in (
+        (CONFIG, lambda kl: 1000 * abs(kl - 1.5)),
+        (TrialConfig(objective="beta_vae", beta=4.0, latents=4), lambda kl: 4 * kl),
+    ):
+        measured = evaluator(tiny, config).report(model, step=2)
+        kl = audit.kl_per_latent(measured.mean, measured.log_std).sum()
+        assert measured.objective_value == pytest.approx(measured.recon + penalty(kl), rel=1e-5)
 
 
 def test_the_aggregate_of_training_images_has_many_rows_and_few_draws(tiny: Dataset, model: VAE) -> None:
     rows = min(400, len(tiny.train_rows))
     judge = evaluator(tiny, aggregate_rows=rows)
-    row, _ = judge.full(model, step=2, nulls=False)
+    row = full_report(judge, model).row
     with torch.no_grad():
         images = torch.from_numpy(tiny.batch(judge.aggregate_rows))
         mean, log_std = model.encode(images)
@@ -181,34 +198,6 @@ def test_posteriors_that_are_not_finite_on_training_images_are_a_divergence(tiny
         judge.passes.posteriors(broken, judge.aggregate_rows)
 
 
-def test_a_fault_in_a_score_costs_that_score_alone(tiny: Dataset, model: VAE, monkeypatch: pytest.MonkeyPatch) -> None:
-    def faulty(*given: object) -> dict:
-        raise ZeroDivisionError("no luck")
-
-    broken = tuple(
-        dataclasses.replace(metric, measure=faulty) if metric.names == ("modularity",) else metric
-        for metric in table.METRICS
-    )
-    monkeypatch.setattr(table, "METRICS", broken)
-    row, _ = evaluator(tiny).full(model, step=8, nulls=True)
-    assert "modularity: ZeroDivisionError: no luck" in row["missing_scores"]
-    assert "modularity" not in row
-    assert "mig_calibrated" in row
-
-
-def test_thresholds_are_above_the_pixels_own_entropy(tiny: Dataset, model: VAE) -> None:
-    """A floor of 400 nats under R0 = 500: 430 is 0.3 of what can be won, though 0.86 of R0."""
-    floored = dataclasses.replace(tiny, recon_floor=400.0, constant_loss=500.0)
-    judge = evaluator(floored)
-    row = {"kl": 5.0, "info_sum": 5.0, "capacity": 5.0, "tracking": 0.0}
-    assert judge._above_floor(430.0) == pytest.approx(0.3)
-    assert judge.verdict(row | {"recon": 430.0}) == "fine"
-    assert judge.verdict(row | {"recon": 495.0}) == "not informative"
-    plain = evaluator(dataclasses.replace(tiny, recon_floor=0.0, constant_loss=500.0))
-    assert plain.verdict(row | {"recon": 430.0}) == "fine"
-    assert plain.verdict(row | {"recon": 460.0}) == "not informative"
-
-
 def test_a_coloured_trial_is_scored_on_its_colours_too(tiny_path: Path, tmp_path: Path) -> None:
     shutil.copy(tiny_path, tmp_path / "tiny.h5")
     colour(tmp_path / "tiny.h5", tmp_path / "coloured.h5")
@@ -222,7 +211,9 @@ def test_a_coloured_trial_is_scored_on_its_colours_too(tiny_path: Path, tmp_path
     assert not set((judge.train_rows // 512).tolist()) & set(coloured.held_out_rows.tolist())
     colourful = VAE((3, 64, 64), latents=4)
     initialise(colourful, "he", seed=1)
-    row, arrays = judge.full(colourful, step=8, nulls=True)
+    report = full_report(judge, colourful)
+    row, arrays = report.row, report.arrays
+    assert arrays is not None
     assert arrays["factors"].shape == (100, 8)
     assert arrays["originals"].shape == (11, 64, 64, 3)
     np.testing.assert_array_equal(arrays["factors"], coloured.factors_of(judge.probe))

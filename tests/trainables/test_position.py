@@ -15,7 +15,7 @@ from trainables.data.dataset import Dataset, open_dataset
 from trainables.data.layout import write_dataset
 from trainables.metrics.alignment import axis_alignment
 from trainables.passes import Passes
-from trainables.position import _pixels, measured, position_rows
+from trainables.position import _pixels, mapped, position_rows, scored, traversed
 from trainables.trainer import Trainer
 
 
@@ -85,7 +85,10 @@ def test_the_columns_of_a_model_that_knows_the_position(degrees: int, aspect: in
     passes = Passes(blobs, TrialConfig(latents=3), torch.device("cpu"))
     kl, info = np.array([3.0, 3.0, 0.0]), np.array([3.0, 3.0, 0.0])
     with torch.no_grad():
-        row, arrays = measured(passes, Centroid(degrees), rows, kl, info)
+        place = mapped(passes, Centroid(degrees), rows)
+        row, arrays = scored(traversed(passes, Centroid(degrees), place, kl, info), kl, info)
+    plain, _ = scored(place, kl, info)
+    assert plain == {name: row[name] for name in row if name not in ("jumps", "ghosts")}
     # Clipped at the edge, the centroid is no straight function of the centre: near the axes all the same.
     assert row["position_latents"] == 2
     assert row["alignment"] == pytest.approx(abs(np.cos(2 * np.radians(degrees))), abs=0.02)
@@ -119,7 +122,8 @@ def test_the_unit_of_the_factors_changes_nothing(tmp_path: Path) -> None:
         rows, nats = position_rows(dataset, 3), np.array([3.0, 3.0, 0.0])
         assert rows is not None
         with torch.no_grad():
-            found.append(measured(passes, Centroid(20), rows, nats, nats)[0])
+            place = mapped(passes, Centroid(20), rows)
+            found.append(scored(traversed(passes, Centroid(20), place, nats, nats), nats, nats)[0])
     assert found[0] == found[1]
 
 
