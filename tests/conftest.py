@@ -1,6 +1,9 @@
 """Fixtures that several test files share."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as a trial has; two that wait for each other's cores are far slower
+
 from collections.abc import Iterator
 from pathlib import Path
 
