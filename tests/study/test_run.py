@@ -190,11 +190,12 @@ def test_the_main_command_ends_with_the_table_and_the_page(uninterrupted: tuple[
     assert study.provenance[-1]["versions"]["torch"]
 
 
-def test_the_same_command_again_trains_nothing(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
+def test_the_same_command_again_trains_nothing(
+    uninterrupted: tuple[Path, str], tiny_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     command = Command(tiny_path, uninterrupted[0])
     before = open_study(command.store).attempts()
-    code, output = command.run()
-    command.end()
+    code, output = run.main(command.words()), capfd.readouterr().out  # that of the report's process, too
     assert code == 0, output
     assert f"{TRIALS} trials, {TRIALS} not to be run" in output
     assert "to run now" not in output
@@ -202,12 +203,12 @@ def test_the_same_command_again_trains_nothing(uninterrupted: tuple[Path, str], 
     assert open_study(command.store).attempts() == before
 
 
-def test_another_identity_is_refused_with_the_difference(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
-    command = Command(tiny_path, uninterrupted[0])
-    code, output = command.run(eval_seed="1", probe_rows="50")
-    command.end()
-    assert code == 2
-    assert "holds another study: eval_seed was 0, now 1, probe_rows was 60, now 50" in output
+def test_another_identity_is_refused_with_the_difference(
+    uninterrupted: tuple[Path, str], tiny_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = Command(tiny_path, uninterrupted[0]).words(eval_seed="1", probe_rows="50")
+    difference = "holds another study: eval_seed was 0, now 1, probe_rows was 60, now 50"
+    assert difference in refused(words, capsys)
 
 
 def test_a_second_driver_is_refused(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
