@@ -8,7 +8,7 @@ from typing import Any
 
 from study.plan import Budget
 from study.protocols import PROTOCOLS, Protocol
-from trainables.checks import ConfigError, check_choice, check_range
+from trainables.checks import ConfigError, InputError, check_choice, check_range
 from trainables.config import UINT32, Evaluation, TrialConfig, from_dict, is_own
 
 SAMPLERS = ("tpe", "nsga2")
@@ -18,7 +18,11 @@ TARGETS = (
 )  # fmt: skip
 """Scores that every finished trial of a dataset with factors has, the last four where it has dSprites' orientation."""
 SCHEMA = 1
-EXECUTOR = "loop"
+EXECUTORS = ("loop", "stacked")
+"""How trials are trained: each by itself, wherever that is, or many as one model; the bits of a result depend on it."""
+
+DEFAULT_LANES, MOST_LANES = 32, 64
+"""Trials that a GPU trains as one model: where nobody says, and at most (each has a process of its own beside)."""
 
 Axes = dict[str, tuple[Any, ...]]
 
@@ -67,10 +71,13 @@ class StudyConfig:
     """Evaluation settings that replace the protocol's."""
     adaptive: Adaptive | None = None
     """Of a search whose settings Optuna chooses; None for all others."""
+    executor: str | None = None
+    """`loop` or `stacked`; None for what suits where the study is created."""
 
     def __post_init__(self) -> None:
         check_choice("protocol", self.protocol, tuple(PROTOCOLS))
         check_range("seeds", self.seeds, 1, 10_000)
+        check_choice("executor", self.executor or EXECUTORS[0], EXECUTORS)
         if self.seeds is not None and "seed" in self.pinned:
             raise ConfigError(
                 f"seeds={self.seeds} and seed={_listed(self.pinned['seed'])} both choose the replicates; give one"
@@ -108,6 +115,11 @@ class StudyConfig:
         ours = {name: (value,) for name, value in changed.items() if value != getattr(TrialConfig, name)}
         return dataclasses.replace(self, pinned={**ours, **self.pinned})
 
+    @property
+    def is_stackable(self) -> bool:
+        """Whether all its trials have a stacked form: the network of A.1 under our own objectives."""
+        return not self.own and self.pinned.get("model", (TrialConfig.model,)) == (TrialConfig.model,)
+
     def settled(self, precision: str, report_every: int) -> "StudyConfig":
         """The same study with what nobody has chosen yet."""
         return dataclasses.replace(
@@ -125,7 +137,7 @@ class StudyConfig:
             "protocol": self.protocol,
             "dataset": dataset_sha256,
             "model": self.pinned.get("model", (TrialConfig.model,))[0],
-            "executor": EXECUTOR,
+            "executor": self.executor or EXECUTORS[0],
             "precision": self.pinned.get("precision", ("fp32",))[0],
             "eval_seed": self.evaluation.eval_seed,
             "probe_rows": self.evaluation.probe_rows,
@@ -172,12 +184,38 @@ class Launch:
     """Of a running Ray cluster; None starts one on this machine."""
     concurrency: int | None = None
     """Trials at a time; None for as many as there are cores, or shares of GPUs."""
+    lanes: int | None = None
+    """Trials that each GPU trains in one pack; None: every trial is a process of its own."""
     trials_per_gpu: int | None = None
-    """Trials that share a GPU; given, trials ask for GPUs even where none has joined the cluster yet."""
+    """Processes that share a GPU. Given, as with `lanes`, trials ask for GPUs even where none has joined yet."""
+    on_cpu: bool = False
+    """Whether the pack trains on the CPU of this machine: to try packs where there is no GPU."""
     budget: Budget = field(default_factory=Budget)
     """When to stop for today."""
 
     @property
+    def per_gpu(self) -> int | None:
+        """Trials that share a GPU, one way or the other."""
+        return self.lanes or self.trials_per_gpu
+
+    @property
     def slots(self) -> int:
         """Trials at a time, as far as this machine can tell."""
-        return self.concurrency or self.gpus * (self.trials_per_gpu or 1) or self.cores
+        if self.on_cpu:
+            return self.concurrency or self.lanes or 1
+        return self.concurrency or self.gpus * (self.per_gpu or 1) or self.cores
+
+    def placing(self, executor: str) -> "Launch":
+        """The same, with lanes where an executor needs them and nobody said how many.
+
+        Raises:
+            InputError: A stacked study has no GPU to be stacked on.
+        """
+        if executor != "stacked" or self.lanes:
+            return self
+        if self.trials_per_gpu or not self.gpus:
+            raise InputError(
+                "a study of executor=stacked trains in packs; give --lanes N, on a machine with a GPU or with the "
+                "--address of a cluster (or --pack-on-cpu, slowly), or use another --store for --executor loop"
+            )
+        return dataclasses.replace(self, lanes=DEFAULT_LANES)

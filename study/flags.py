@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from study.config import SAMPLERS, TARGETS, Adaptive, Launch, StudyConfig
+from study.config import MOST_LANES, SAMPLERS, TARGETS, Adaptive, Launch, StudyConfig
 from study.plan import Budget
 from study.preflight import cores, gpus
 from study.searches import SEARCHES
@@ -64,7 +64,10 @@ def parser() -> argparse.ArgumentParser:
 
     where = flags.add_argument_group("where")
     where.add_argument("--concurrency", type=int, metavar="N", help="trials at a time (default: one a core)")
-    where.add_argument("--trials-per-gpu", type=int, metavar="N", help="trials that share one GPU")
+    where.add_argument("--lanes", type=int, metavar="N", help="trials that each GPU trains as one model (default: 32)")
+    where.add_argument("--trials-per-gpu", type=int, metavar="N", help="processes of a trial each that share one GPU")
+    where.add_argument("--executor", metavar="NAME", help="loop or stacked; fixed when a study is created")
+    where.add_argument("--pack-on-cpu", action="store_true", help="train the --lanes of one pack on this machine's CPU")
     where.add_argument("--address", help="host:port of a running Ray cluster, or auto on its head")
 
     adaptive = flags.add_argument_group("--search tradeoff", "ranges are given as --set KEY=LOW:HIGH")
@@ -83,8 +86,13 @@ def study_of(arguments: argparse.Namespace) -> StudyConfig:
     Raises:
         InputError: A flag is out of range, or belongs to another search.
     """
-    for name, low in (("max_trials", 1), ("concurrency", 1), ("trials_per_gpu", 1)):
-        check_range(f"--{name.replace('_', '-')}", getattr(arguments, name), low, 100_000)
+    for name, most in (
+        ("max_trials", 100_000),
+        ("concurrency", 100_000),
+        ("trials_per_gpu", 100_000),
+        ("lanes", MOST_LANES),
+    ):
+        check_range(f"--{name.replace('_', '-')}", getattr(arguments, name), 1, most)
     check_choice("search", arguments.search, tuple(SEARCHES))
     ranges, words = read_ranges(arguments.set)
     trial, measured = read_settings(words)
@@ -99,6 +107,7 @@ def study_of(arguments: argparse.Namespace) -> StudyConfig:
         seeds=arguments.seeds,
         pinned={name: tuple(values) for name, values in trial.items()},
         measured=measured,
+        executor=arguments.executor,
         adaptive=_adaptive(arguments, {name: (bounds.low, bounds.high) for name, bounds in ranges.items()}),
     )
 
@@ -122,14 +131,19 @@ def launch_of(arguments: argparse.Namespace) -> Launch:
     """Where the flags, the environment and this machine say that the study runs.
 
     Raises:
-        InputError: Shares of GPUs are asked of a machine that has none.
+        InputError: Shares of GPUs are asked of a machine that has none, or in two ways.
     """
     address = arguments.address or os.environ.get("RAY_ADDRESS")  # set inside `ray job submit`
     found = 0 if address else gpus()
-    if arguments.trials_per_gpu and not (address or found):
-        raise InputError(
-            f"--trials-per-gpu={arguments.trials_per_gpu} on a machine without an NVIDIA GPU; "
-            "leave it out, or give the --address of a cluster"
-        )
+    lanes, processes, on_cpu = arguments.lanes, arguments.trials_per_gpu, arguments.pack_on_cpu
+    if lanes and processes:
+        raise InputError(f"--lanes={lanes} and --trials-per-gpu={processes} both share a GPU out; give one")
+    if on_cpu and (address or not lanes):
+        raise InputError("--pack-on-cpu trains one pack on this machine; give --lanes N too, and no --address")
+    for flag, shared in (("--lanes", lanes), ("--trials-per-gpu", processes)):
+        if shared and not (address or found or on_cpu):
+            raise InputError(
+                f"{flag}={shared} on a machine without an NVIDIA GPU; leave it out, or give the --address of a cluster"
+            )
     budget = Budget(arguments.max_hours, arguments.max_cost, arguments.price_per_hour)
-    return Launch(cores(), found, address, arguments.concurrency, arguments.trials_per_gpu, budget)
+    return Launch(cores(), found, address, arguments.concurrency, lanes, processes, on_cpu, budget)

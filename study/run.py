@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from study.config import Launch, StudyConfig
+from study.config import EXECUTORS, Launch, StudyConfig
 from study.dashboard import serve
 from study.flags import launch_of, parser, study_of
 from study.lock import has_driver
@@ -93,6 +93,8 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     existing = open_study(path) if os.path.exists(path / "study.json") else None
     where = launch_of(arguments)
     check_address(where.address)
+    executor = executor_of(study, existing, where)
+    study, where = dataclasses.replace(study, executor=executor), where.placing(executor)
     study = settled(study, existing, where)
     if existing:
         existing.check_identity(identity_of(study, existing.identity.get("dataset", "")))
@@ -108,7 +110,7 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     SEARCHES[study.search].check(study, protocol_of(study), dataset)
     speed = speed_of(study, existing, where)
     if arguments.dry_run and pending:
-        speed = calibrated(pending[0], where) or speed
+        speed = calibrated(pending[0], where, executor) or speed
     cost = price(pending, study.evaluation, where.slots, speed)
     print(f"{study.search} ({study.protocol}): {len(plan)} trials, {len(plan) - len(pending)} not to be run, in {path}")
     money = where.budget.cost(cost.seconds) if cost.seconds else ""
@@ -119,12 +121,12 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     return 0 if arguments.dry_run else start(arguments, command, study, dataset, path, where, f"{cost}{money}")
 
 
-def calibrated(config: TrialConfig, where: Launch) -> Speed | None:
+def calibrated(config: TrialConfig, where: Launch, executor: str) -> Speed | None:
     """As fast as such a trial trains where it would run, or None, said why, where that cannot be tried now."""
     from study.launch import calibrate
 
     try:
-        return calibrate(config, where)
+        return calibrate(config, where, executor)
     except InputError as error:
         print(f"the speed cannot be measured: {error}")
         return None
@@ -155,6 +157,16 @@ def start(
         from study.launch import run as run_on_ray
 
         return run_on_ray(store, source, study.evaluation, where)
+
+
+def executor_of(study: StudyConfig, existing: Study | None, where: Launch) -> str:
+    """The executor that was asked for, or the store's, or what suits: stacked on a GPU, if the trials can be."""
+    if study.executor:
+        return study.executor
+    if existing:
+        return existing.identity.get("executor", EXECUTORS[0])
+    on_gpu = (where.gpus or where.lanes) and not (where.trials_per_gpu or where.on_cpu)
+    return "stacked" if on_gpu and study.of(protocol_of(study)).is_stackable else "loop"
 
 
 def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyConfig:

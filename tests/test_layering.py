@@ -30,13 +30,17 @@ MAY_IMPORT = {
         "trainables.metrics",
     ),
 }
-LOADS_RAY = {"study.adapters", "study.launch", "trainables.trial"}
+LOADS_RAY = {"study.adapters", "study.launch", "study.workers", "trainables.packed", "trainables.trial"}
 LOADS_TORCH = {
     "trainables.checkpoint",
+    "trainables.data.resident",
     "trainables.evaluation",
     "trainables.generator",
     "trainables.model",
     "trainables.objectives",
+    "trainables.packing.network",
+    "trainables.packing.pack",
+    "trainables.packing.stack",
     "trainables.passes",
     "trainables.pictures",
     "trainables.randomness",
@@ -44,7 +48,7 @@ LOADS_TORCH = {
     "trainables.trainer",
 }
 # Inside functions only, so that the driver, which imports it too, does without torch's memory and start-up.
-LOADS_TORCH_WHEN_USED = {"trainables.trial"}
+LOADS_TORCH_WHEN_USED = {"trainables.packed", "trainables.trial"}
 
 
 def modules() -> dict[str, Path]:

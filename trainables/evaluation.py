@@ -5,6 +5,9 @@ restarts are compared on the same images with the same draws. Scores are made of
 """
 
 import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +29,62 @@ OUTER_ROWS = 1000
 _HELD_OUT, _TRAIN, _NOISE, _TRAIN_NOISE, _COLOURS, _TRAIN_COLOURS = range(6)  # counters of the evaluation stream
 
 
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """The rows that every model of a study is measured on, and the noise of their codes."""
+
+    rows: np.ndarray
+    """(n,), held-out."""
+    noise: Tensor
+    """(n, latents)."""
+    train_rows: np.ndarray
+    """(m,), as many training rows where there are so many."""
+    train_noise: Tensor
+    """(m, latents)."""
+    aggregate_rows: np.ndarray
+    """Training rows of the aggregate posterior; none: the probe's own."""
+    positions: np.ndarray | None
+    """(nx, ny), rows that differ in position alone (`position.position_rows`)."""
+
+
+@functools.lru_cache(maxsize=4)  # to draw one takes half a second of a full dSprites; all lanes of a pack share theirs
+def probe_of(dataset: Dataset, evaluation: Evaluation, latents: int) -> Probe:
+    """The probe of a study, a function of dataset and seed alone."""
+    seed = evaluation.eval_seed
+    rows = _sample(dataset, seed, dataset.held_out_rows, evaluation.probe_rows, (_HELD_OUT, _COLOURS))
+    most = max(len(rows), evaluation.aggregate_rows)
+    seen = _sample(dataset, seed, dataset.train_rows, most, (_TRAIN, _TRAIN_COLOURS))
+    train_rows = seen[: len(rows)]
+    noise, train_noise = (
+        normals(seed, EVALUATION, counter, len(part) * latents).view(-1, latents)
+        for counter, part in ((_NOISE, rows), (_TRAIN_NOISE, train_rows))
+    )
+    positions = position.position_rows(dataset, rows[0])
+    return Probe(rows, noise, train_rows, train_noise, seen[: evaluation.aggregate_rows], positions)
+
+
+def _sample(dataset: Dataset, seed: int, part: np.ndarray, count: int, counters: tuple[int, int]) -> np.ndarray:
+    """So many rows of a part in random order, each stored image once, in a random one of its colourings."""
+    order, colours = counters
+    chosen = permutation(seed, EVALUATION, order, len(part))[:count].numpy()
+    many = dataset.colourings
+    colouring = integers(seed, EVALUATION, colours, len(chosen), many).numpy()
+    return dataset.drawn(part, chosen * many + colouring)
+
+
+class Passed(NamedTuple):
+    """What passes of a model over the probe gave, on the CPU."""
+
+    losses: Tensor
+    """(rows,), reconstruction losses, nats."""
+    mean: Tensor
+    """(rows, latents)."""
+    log_std: Tensor
+    """(rows, latents)."""
+    train_losses: Tensor | None = None
+    """(rows,), of the training rows; of a full evaluation."""
+
+
 class Evaluator:
     """Measures models of one dataset, always on the same rows with the same noise.
 
@@ -39,103 +98,61 @@ class Evaluator:
     def __init__(self, dataset: Dataset, evaluation: Evaluation, config: TrialConfig, device: torch.device) -> None:
         self.dataset, self.config = dataset, config
         self.passes = Passes(dataset, config, device)
-        seed, latents = evaluation.eval_seed, config.latents
-        self.seed = seed
-        self.probe = self._sample(dataset.held_out_rows, evaluation.probe_rows, _HELD_OUT, _COLOURS)
-        most = max(len(self.probe), evaluation.aggregate_rows)
-        seen = self._sample(dataset.train_rows, most, _TRAIN, _TRAIN_COLOURS)
-        self.train_rows, self.aggregate_rows = seen[: len(self.probe)], seen[: evaluation.aggregate_rows]
-        self.report_rows = min(evaluation.report_rows, len(self.probe))
-        self.positions = position.position_rows(dataset, self.probe[0])
-        count = len(self.probe) * latents
-        self.noise = normals(seed, EVALUATION, _NOISE, count).view(-1, latents)
-        count = len(self.train_rows) * latents
-        self.train_noise = normals(seed, EVALUATION, _TRAIN_NOISE, count).view(-1, latents)
-
-    def _sample(self, part: np.ndarray, count: int, order: int, colours: int) -> np.ndarray:
-        """So many rows of a part in random order, each stored image once, in a random one of its colourings."""
-        chosen = permutation(self.seed, EVALUATION, order, len(part))[:count].numpy()
-        many = self.dataset.colourings
-        colouring = integers(self.seed, EVALUATION, colours, len(chosen), many).numpy()
-        return self.dataset.drawn(part, chosen * many + colouring)
+        self.probe = probe_of(dataset, evaluation, config.latents)
+        self.report_rows = min(evaluation.report_rows, len(self.probe.rows))
 
     @torch.no_grad()
-    def report(self, model: EncoderDecoder, step: int) -> Measurement:
-        """A cheap report: reconstruction and posteriors of the first `report_rows` probe rows.
+    def report(self, model: EncoderDecoder, step: int, passed: Passed | None = None) -> Measurement:
+        """A cheap report: reconstruction and posteriors of the first `report_rows` rows of the probe.
+
+        Args:
+            model: To be measured.
+            step: Completed updates.
+            passed: Its pass over these rows, where that was made.
 
         Raises:
             NotFinite: The model has diverged.
         """
-        return self.basics(step, *self.passes.losses(model, self.probe[: self.report_rows], self.noise))
+        rows = self.probe.rows[: self.report_rows]
+        return self._basics(step, passed or Passed(*self.passes.losses(model, rows, self.probe.noise)))
 
     @torch.no_grad()
-    def full(self, model: EncoderDecoder, step: int, done: bool) -> Measurement:
+    def full(self, model: EncoderDecoder, step: int, done: bool, passed: Passed | None = None) -> Measurement:
         """The full evaluation on the whole probe.
 
         Args:
             model: To be measured.
             step: Completed updates.
             done: No step is left: pictures and the position map are made too.
+            passed: Its passes over the probe and over the training rows, where they were made.
 
         Raises:
             NotFinite: The model has diverged.
         """
-        held_out = self.passes.losses(model, self.probe, self.noise)
-        at_mean = self.passes.at_mean(model, self.probe, held_out[1])
-        train, _, _ = self.passes.losses(model, self.train_rows, self.train_noise)
-        return self.completed(model, step, done, held_out, at_mean, train)
-
-    @torch.no_grad()
-    def completed(
-        self,
-        model: EncoderDecoder,
-        step: int,
-        done: bool,
-        held_out: tuple[Tensor, Tensor, Tensor],
-        at_mean: tuple[float, float],
-        train: Tensor,
-    ) -> Measurement:
-        """The full evaluation, given its three passes over many rows.
-
-        Args:
-            model: That the passes were of.
-            step: Completed updates.
-            done: No step is left.
-            held_out: Losses (rows,), mean and log std (rows, latents) of `probe` with `noise`, on the CPU.
-            at_mean: Reconstruction loss and squared error of `probe` at z = mean.
-            train: Losses (rows,) of `train_rows` with `train_noise`, on the CPU.
-
-        Raises:
-            NotFinite: The model has diverged.
-        """
-        basics = self.basics(step, *held_out)
-        _, mean, log_std = held_out
+        passes, probe = self.passes, self.probe
+        passed = passed or Passed(*passes.losses(model, probe.rows, probe.noise))
+        basics = self._basics(step, passed)
+        train = passed.train_losses
+        if train is None:
+            train, _, _ = passes.losses(model, probe.train_rows, probe.train_noise)
+        recon_mean, mse = passes.at_mean(model, probe.rows, passed.mean)
         is_generator = isinstance(model, Generator)
         full = Full(
-            probe_rows=self.probe,
-            recon_mean=at_mean[0],
-            mse=at_mean[1],
+            probe_rows=probe.rows,
+            recon_mean=recon_mean,
+            mse=mse,
             recon_train=train.mean().item(),
-            sampled=(mean + log_std.exp() * self.noise).numpy(),
-            aggregate=self._aggregate(model) if len(self.aggregate_rows) else None,
-            sheets=sheets(self.passes, model, self.probe, mean) if done else {},
+            sampled=(passed.mean + passed.log_std.exp() * probe.noise).numpy(),
+            aggregate=self._aggregate(model) if len(probe.aggregate_rows) else None,
+            sheets=sheets(passes, model, probe.rows, passed.mean) if done else {},
             latent_factors=model.code.group.cpu().numpy() if is_generator else None,
             place=self._place(model, basics) if done and not is_generator else None,
         )
         return dataclasses.replace(basics, done=done, full=full)
 
-    def basics(self, step: int, losses: Tensor, mean: Tensor, log_std: Tensor) -> Measurement:
-        """What any report is made of, on the CPU: a cheap report, or the beginning of a full evaluation.
-
-        Args:
-            step: Completed updates.
-            losses: Reconstruction loss of each image, nats, (rows,).
-            mean: Of the posteriors, (rows, latents).
-            log_std: Likewise.
-
-        Raises:
-            NotFinite: The model has diverged.
-        """
+    def _basics(self, step: int, passed: Passed) -> Measurement:
+        """What any report is made of: a cheap report, or the beginning of a full evaluation."""
+        losses, mean, log_std, _ = passed
         config = self.config
         if not (losses.isfinite().all() and finite(mean, log_std)):
             raise NotFinite(f"the model of trial {config.key()} has no finite posterior or loss at step {step}")
@@ -151,16 +168,17 @@ class Evaluator:
 
     def _aggregate(self, model: EncoderDecoder) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Posteriors of `aggregate_rows` training images, and a draw of each of the first ones."""
-        mean, log_std = self.passes.posteriors(model, self.aggregate_rows)
-        outer = min(OUTER_ROWS, len(self.train_noise), len(mean))
-        draws = mean[:outer] + log_std[:outer].exp() * self.train_noise[:outer]
+        mean, log_std = self.passes.posteriors(model, self.probe.aggregate_rows)
+        train_noise = self.probe.train_noise
+        outer = min(OUTER_ROWS, len(train_noise), len(mean))
+        draws = mean[:outer] + log_std[:outer].exp() * train_noise[:outer]
         return mean.numpy(), log_std.numpy(), draws.numpy()
 
     def _place(self, model: EncoderDecoder, basics: Measurement) -> Place | None:
         """The position map; where position is all there is to know, what traversals show of it too."""
-        if self.positions is None:
+        if self.probe.positions is None:
             return None
-        place = position.mapped(self.passes, model, self.positions)
+        place = position.mapped(self.passes, model, self.probe.positions)
         if set(self.dataset.factors) != set(position.AXES):
             return place  # traversals show much besides
         info = audit.information_per_latent(basics.mean, basics.log_std)

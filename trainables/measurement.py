@@ -93,9 +93,11 @@ class Report:
         arrays: The full evaluation's arrays at the end, else None.
         done: No step is left, or the model has diverged.
         diverged: The loss was not finite at some step since the last report.
+        step: Completed updates.
     """
 
     row: Row
     arrays: Arrays | None
     done: bool
     diverged: bool = False
+    step: int = 0

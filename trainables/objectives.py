@@ -4,6 +4,10 @@ Losses are summed over pixels and latents and averaged over the batch: with any 
 their meaning.
 """
 
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -91,3 +95,49 @@ def _own(recon: Tensor, kl: Tensor, step: int, config: TrialConfig) -> Tensor:
         shape = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
         raise ConfigError(f"objective {config.objective} gave a loss of {shape}; return a scalar made of recon and kl")
     return loss
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What the objectives of many lanes read, (lanes,) each; made by `of`, refilled in place by `copy_`."""
+
+    is_capacity: Tensor
+    gamma: Tensor
+    start: Tensor
+    """C or beta at step 0; without a ramp it equals `end`."""
+    end: Tensor
+    ramp_steps: Tensor
+
+    @classmethod
+    def of(cls, configs: Sequence[TrialConfig], device: torch.device) -> "Coefficients":
+        """Those of so many trials, float64; only of our own objectives."""
+        rows = []
+        for config in configs:
+            if config.objective == "capacity":
+                start, end = config.capacity_start, config.capacity_max
+            else:
+                start, end = beta(0, config), beta(config.steps, config)
+            rows.append((config.objective == "capacity", config.gamma, start, end, config.ramp_steps))
+        is_capacity, *others = torch.tensor(rows, dtype=torch.float64, device=device).T
+        return cls(is_capacity.bool(), *others)
+
+    def copy_(self, others: "Coefficients") -> None:
+        """Take the values of others into one's own first places in memory."""
+        for field in dataclasses.fields(self):
+            theirs = getattr(others, field.name)
+            getattr(self, field.name)[: len(theirs)] = theirs
+
+    def objective(self, recon: Tensor, kl: Tensor, step: Tensor) -> Tensor:
+        """The training loss of every lane's batch, nats per image: what `objective` gives each alone.
+
+        Args:
+            recon: Reconstruction loss, averaged over the batch, (lanes,).
+            kl: KL, summed over latents and averaged over the batch, (lanes,).
+            step: Completed updates, int64 (lanes,).
+
+        Returns:
+            (lanes,).
+        """
+        ramped = self.start + (self.end - self.start) * (step / self.ramp_steps).clamp(max=1)
+        ramped, gamma = ramped.to(kl.dtype), self.gamma.to(kl.dtype)
+        return recon + torch.where(self.is_capacity, gamma * (kl - ramped).abs(), ramped * kl)

@@ -38,7 +38,7 @@ class Scorer:
         """The report, with the seconds of its scoring counted in."""
         started = time.perf_counter()
         if measured.diverged:
-            return Report({}, None, done=True, diverged=True)
+            return Report({}, None, done=True, diverged=True, step=measured.step)
         info = audit.information_per_latent(measured.mean, measured.log_std)
         row, arrays = self._basics(measured, info), {}
         if measured.full:
@@ -51,7 +51,7 @@ class Scorer:
             "steps_per_second": measured.updates / measured.training_seconds if measured.updates else math.nan,
             "done": measured.done,
         }
-        return Report(row, arrays | measured.snapshots if measured.done else None, measured.done)
+        return Report(row, arrays | measured.snapshots if measured.done else None, measured.done, step=measured.step)
 
     def verdict(self, row: Row) -> str:
         """The audit's verdict on a row with its `tracking`, the mean held-out KL - C over the ramp (NaN without)."""

@@ -22,7 +22,7 @@ from trainables.checks import ConfigError, InputError
 from trainables.config import Evaluation, TrialConfig, from_dict, is_own
 from trainables.data.cache import locate
 from trainables.data.dataset import Dataset, open_dataset
-from trainables.evaluation import Evaluator
+from trainables.evaluation import Evaluator, Passed
 from trainables.generator import rates
 from trainables.measurement import Measurement, Report
 from trainables.metrics import audit
@@ -32,6 +32,9 @@ from trainables.passes import NotFinite
 from trainables.pictures import Snapshots
 from trainables.scoring import Scorer
 from trainables.settings import read_settings
+
+ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
+"""Burgess et al. 2018, A.1, names Adam and its rate; these are the defaults of Kingma and Ba 2015."""
 
 
 class Trainer:
@@ -64,7 +67,7 @@ class Trainer:
         self.model: Any = build(config, dataset.image_shape, dataset.values)
         self.model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         groups = rates(self.model, config.learning_rate, config.factor_lr)
-        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.999), fused=True)
+        self.optimizer = torch.optim.Adam(groups, betas=ADAM_BETAS, eps=ADAM_EPSILON, fused=True)
         self.evaluator = Evaluator(dataset, evaluation, config, self.device)
         self.passes = self.evaluator.passes
         self.scorer = Scorer(dataset, evaluation, config)
@@ -98,23 +101,31 @@ class Trainer:
 
     def advance(self) -> Measurement:
         """Train to the next report and measure, without scoring; at the last step, only measure."""
-        started, before = time.perf_counter(), self.step
-        target = self._next_report()
+        began, before, target = time.perf_counter(), self.step, self.next_report
         while self.step < target:
             self.update()
-        trained = time.perf_counter() - started
+        return self.measure(self.step - before, time.perf_counter() - began)
+
+    def measure(self, updates: int, seconds: float, passed: Passed | None = None) -> Measurement:
+        """What the model has come to at a report.
+
+        Args:
+            updates: Since the last report.
+            seconds: That they took.
+            passed: Its passes over the probe, where they were made.
+        """
+        began, diverged = time.perf_counter(), Measurement(diverged=True, done=True, step=self.step)
         if not self.finite.item():
-            return Measurement(diverged=True)
+            return diverged
+        self.model.eval()  # one's own model may have layers that tell the difference
         try:
-            measured = self._evaluate()
+            measured = self._measured(passed)
         except NotFinite:  # the loss was still finite, its last update was not
-            return Measurement(diverged=True)
-        return dataclasses.replace(
-            measured,
-            updates=self.step - before,
-            training_seconds=trained,
-            seconds=time.perf_counter() - started,
-        )
+            return diverged
+        finally:
+            self.model.train()
+        took = seconds + time.perf_counter() - began
+        return dataclasses.replace(measured, updates=updates, training_seconds=seconds, seconds=took)
 
     def state(self) -> bytes:
         """A checkpoint from which training goes on bit for bit; without the optimiser once training has ended."""
@@ -165,7 +176,8 @@ class Trainer:
         )
         return self.dataset.drawn(rows, picks.numpy()), noise.view(config.batch_size, config.latents)
 
-    def _next_report(self) -> int:
+    @property
+    def next_report(self) -> int:
         """The next step to report at: a multiple of `report_every`, the ramp's end or the last step."""
         every = self.evaluation.report_every
         ends = [self.config.steps, (self.step // every + 1) * every]
@@ -174,28 +186,25 @@ class Trainer:
         return min(ends)
 
     @property
+    def is_full_due(self) -> bool:
+        """Whether a report at this step is a full evaluation: at the ramp's end and at the last step."""
+        return self.step == self.config.steps or (self._has_ramp and self.step == self.config.ramp_steps)
+
+    @property
     def _has_ramp(self) -> bool:
         """Whether C rises: the control arm without a ramp has nothing to track."""
         return self.config.objective == "capacity" and self.config.ramp_steps > 1
 
-    def _evaluate(self) -> Measurement:
-        self.model.eval()  # one's own model may have layers that tell the difference
-        try:
-            return self._measured()
-        finally:
-            self.model.train()
-
-    def _measured(self) -> Measurement:
-        config, last = self.config, self.step == self.config.steps
-        ramping = self._has_ramp and self.step <= config.ramp_steps
-        if last or (ramping and self.step == config.ramp_steps):
-            measured = self.evaluator.full(self.model, self.step, done=last)
+    def _measured(self, passed: Passed | None) -> Measurement:
+        last = self.step == self.config.steps
+        if self.is_full_due:
+            measured = self.evaluator.full(self.model, self.step, last, passed)
         else:
-            measured = self.evaluator.report(self.model, self.step)
-        if ramping:
+            measured = self.evaluator.report(self.model, self.step, passed)
+        if self._has_ramp and self.step <= self.config.ramp_steps:
             kl = float(audit.kl_per_latent(measured.mean, measured.log_std).sum())
             self.tracking = self.tracking.with_report(self.step, kl - measured.capacity)
-            self.snapshots.add(self.passes, self.model, self.evaluator.probe, measured.capacity)
+            self.snapshots.add(self.passes, self.model, self.evaluator.probe.rows, measured.capacity)
         snapshots = self.snapshots.arrays if last else {}
         return dataclasses.replace(measured, tracking=self.tracking.mean, snapshots=snapshots)
 

@@ -17,6 +17,8 @@ from trainables import hardware
 from trainables.config import Evaluation, TrialConfig, from_dict
 
 if TYPE_CHECKING:
+    from trainables.data.dataset import Dataset
+    from trainables.measurement import Report
     from trainables.trainer import Trainer
 
 ROW, STATE, ARRAYS, LOG, DIVERGED = "_row", "_state", "_arrays", "_log", "_diverged"
@@ -35,6 +37,7 @@ class VAETrial(tune.Trainable):
         dataset_sha256: str | None = None,
         checkpoint_seconds: float = 0.0,
         hang_seconds: float = 3600.0,
+        registry: Any = None,
     ) -> None:
         """Called by Tune once per process; a reused process gets `reset_config` instead.
 
@@ -45,10 +48,11 @@ class VAETrial(tune.Trainable):
             dataset_sha256: Of the study's dataset; a node that has another under the same name refuses the trial.
             checkpoint_seconds: Least time between two checkpoints; 0 for one at each report.
             hang_seconds: A step that takes longer dumps its stack and ends the process, and the trial is retried.
+            registry: Of pack servers; a trial in its own process has none.
         """
         self.evaluation = from_dict(Evaluation, evaluation or {})
         self.shelf, self.dataset_sha256 = shelf, dataset_sha256
-        self.checkpoint_seconds, self.hang_seconds = checkpoint_seconds, hang_seconds
+        self.checkpoint_seconds, self.hang_seconds, self.registry = checkpoint_seconds, hang_seconds, registry
         self.trainer: Trainer | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -62,8 +66,7 @@ class VAETrial(tune.Trainable):
         faulthandler.dump_traceback_later(self.hang_seconds, exit=True, file=_STDERR)
         try:
             with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-                trainer = self.trainer = self.trainer or self._begin()
-                report = trainer.run_to_report()
+                report, state = self._report()
         except Exception as error:
             if output.getvalue():
                 error.add_note(f"The trial had printed:\n{output.getvalue()}")
@@ -72,32 +75,62 @@ class VAETrial(tune.Trainable):
             faulthandler.cancel_dump_traceback_later()
         result: dict[str, Any] = {"done": report.done, ROW: report.row, LOG: output.getvalue()}
         if report.diverged:
-            return result | {DIVERGED: trainer.step}
-        if report.done or time.monotonic() - self.saved >= self.checkpoint_seconds:
-            self.saved = time.monotonic()
-            result[STATE] = trainer.state()
+            return result | {DIVERGED: report.step}
+        if state is not None:
+            result[STATE] = state
         return result | {ARRAYS: report.arrays}
+
+    def _report(self) -> tuple["Report", bytes | None]:
+        """The next report, and the checkpoint that belongs to it if one is due or it is the last report."""
+        trainer = self.trainer = self.trainer or self._begin()
+        report = trainer.run_to_report()
+        due = report.done or time.monotonic() - self.saved >= self.checkpoint_seconds
+        if report.diverged or not due:
+            return report, None
+        self.saved = time.monotonic()
+        return report, trainer.state()
 
     def _begin(self) -> "Trainer":
         import torch
 
-        from trainables.data.cache import locate
-        from trainables.data.dataset import DatasetError, open_dataset
         from trainables.trainer import Trainer
 
         if not torch.cuda.is_available():
             torch.set_num_threads(1)  # one thread a trial: as many trials as cores beat one trial on all of them
             hardware.keep_freed_memory()
-        config = from_dict(TrialConfig, self.config["trial"])
-        dataset = open_dataset(locate(config.dataset))
-        if self.dataset_sha256 not in (None, dataset.sha256):
-            raise DatasetError(
-                f"{dataset.path} is not the study's dataset (sha256 {dataset.sha256[:12]}, not "
-                f"{self.dataset_sha256[:12]}); delete it on this node"
-            )
-        trainer = Trainer(config, self.evaluation, dataset)
-        state: Any = ray.get(self.shelf.get.remote(config.key())) if self.shelf else None
-        if state is not None:
+        config = self._config()
+        trainer = Trainer(config, self.evaluation, open_checked(config.dataset, self.dataset_sha256))
+        if (state := self._shelved(config)) is not None:
             trainer.load(state)
         self.saved = time.monotonic()
         return trainer
+
+    def _config(self) -> TrialConfig:
+        return from_dict(TrialConfig, self.config["trial"])
+
+    def _shelved(self, config: TrialConfig) -> bytes | None:
+        """The trial's last checkpoint."""
+        state: Any = ray.get(self.shelf.get.remote(config.key())) if self.shelf else None
+        return state
+
+
+def open_checked(name: str, sha256: str | None) -> "Dataset":
+    """The study's dataset on this node, made where it is missing.
+
+    Args:
+        name: Name or path.
+        sha256: Of the study's; None for any.
+
+    Raises:
+        DatasetError: The node has another one under the name.
+    """
+    from trainables.data.cache import locate
+    from trainables.data.dataset import DatasetError, open_dataset
+
+    dataset = open_dataset(locate(name))
+    if sha256 not in (None, dataset.sha256):
+        raise DatasetError(
+            f"{dataset.path} is not the study's dataset (sha256 {dataset.sha256[:12]}, not {sha256[:12]}); delete it "
+            "on this node"
+        )
+    return dataset

@@ -11,7 +11,7 @@ from trainables.config import Evaluation, TrialConfig
 from trainables.data.blobs import render_blobs
 from trainables.data.coloured import colour
 from trainables.data.dataset import Dataset, open_dataset
-from trainables.evaluation import Evaluator
+from trainables.evaluation import Evaluator, Passed
 from trainables.measurement import Report
 from trainables.metrics import audit
 from trainables.metrics.joint import joint_information
@@ -37,18 +37,18 @@ def evaluator(dataset: Dataset, config: TrialConfig = CONFIG, **changes: int) ->
 
 def full_report(judge: Evaluator, model: VAE) -> Report:
     """Of the last step, whichever it is called."""
-    scorer = Scorer(judge.dataset, Evaluation(eval_seed=judge.seed), judge.config)
+    scorer = Scorer(judge.dataset, Evaluation(), judge.config)
     return scorer.report(judge.full(model, step=2, done=True))
 
 
 def test_the_probe_is_held_out_and_random_and_fixed_by_eval_seed(tiny: Dataset) -> None:
-    probe = evaluator(tiny).probe
+    probe = evaluator(tiny).probe.rows
     assert len(set(probe.tolist())) == 100
     assert set(probe.tolist()) <= set(tiny.held_out_rows.tolist())
     assert probe.tolist() != sorted(probe.tolist())
-    assert evaluator(tiny).probe.tolist() == probe.tolist()
-    assert evaluator(tiny, eval_seed=1).probe.tolist() != probe.tolist()
-    assert evaluator(tiny, probe_rows=10_000).probe.shape == tiny.held_out_rows.shape
+    assert evaluator(tiny).probe.rows.tolist() == probe.tolist()
+    assert evaluator(tiny, eval_seed=1).probe.rows.tolist() != probe.tolist()
+    assert evaluator(tiny, probe_rows=10_000).probe.rows.shape == tiny.held_out_rows.shape
 
 
 def test_columns_against_a_plain_computation(tiny: Dataset, model: VAE) -> None:
@@ -57,9 +57,9 @@ def test_columns_against_a_plain_computation(tiny: Dataset, model: VAE) -> None:
     row, arrays = report.row, report.arrays
     assert arrays is not None
     with torch.no_grad():
-        images = torch.from_numpy(tiny.batch(judge.probe))
+        images = torch.from_numpy(tiny.batch(judge.probe.rows))
         mean, log_std = model.encode(images)
-        sampled = model.decode(mean + log_std.exp() * judge.noise)
+        sampled = model.decode(mean + log_std.exp() * judge.probe.noise)
         decoded = model.decode(mean)
     kl = (0.5 * (mean**2 + (2 * log_std).exp() - 1) - log_std).mean(0)
     assert row["recon"] == pytest.approx(reconstruction_loss(sampled, images).mean().item(), rel=1e-5)
@@ -70,13 +70,13 @@ def test_columns_against_a_plain_computation(tiny: Dataset, model: VAE) -> None:
     assert row["capacity"] == pytest.approx(1.5)
     assert row["objective_value"] == pytest.approx(row["recon"] + 1000 * abs(row["kl"] - 1.5))
     assert row["kl"] == pytest.approx(row["info_sum"] + row["dim_kl"], abs=0.02)
-    joint = joint_information(mean.numpy(), log_std.numpy(), (mean + log_std.exp() * judge.noise).numpy())
+    joint = joint_information(mean.numpy(), log_std.numpy(), (mean + log_std.exp() * judge.probe.noise).numpy())
     joint = joint.bounded(min(row["info_sum"], tiny.entropy))
     assert (row["info_low"], row["info_high"]) == pytest.approx((joint.low, joint.high), abs=1e-4)
     assert row["info_resolved"] is joint.resolved
     assert row["tc_high"] == pytest.approx(max(0, row["info_sum"] - joint.low), abs=1e-4)
     np.testing.assert_allclose(arrays["mean"], mean.numpy(), rtol=1e-4, atol=1e-5)
-    assert (arrays["factors"] == tiny.factors_of(judge.probe)).all()
+    assert (arrays["factors"] == tiny.factors_of(judge.probe.rows)).all()
 
 
 def test_a_report_is_the_full_evaluation_of_its_first_rows(tiny: Dataset, model: VAE) -> None:
@@ -92,14 +92,15 @@ def test_a_report_is_the_full_evaluation_of_its_first_rows(tiny: Dataset, model:
     np.testing.assert_array_equal(full.log_std, report.log_std)
 
 
-def test_a_full_evaluation_is_completed_from_passes_made_elsewhere(tiny: Dataset, model: VAE) -> None:
+def test_passes_made_elsewhere_give_the_same_measurements(tiny: Dataset, model: VAE) -> None:
     judge = evaluator(tiny, aggregate_rows=120)
+    passes, probe = judge.passes, judge.probe
     with torch.no_grad():
-        held_out = judge.passes.losses(model, judge.probe, judge.noise)
-        at_mean = judge.passes.at_mean(model, judge.probe, held_out[1])
-        train, _, _ = judge.passes.losses(model, judge.train_rows, judge.train_noise)
-    given = judge.completed(model, 2, True, held_out, at_mean, train)
-    assert pickle.dumps(given) == pickle.dumps(judge.full(model, 2, done=True))
+        first = Passed(*passes.losses(model, probe.rows[: judge.report_rows], probe.noise))
+        train, _, _ = passes.losses(model, probe.train_rows, probe.train_noise)
+        whole = Passed(*passes.losses(model, probe.rows, probe.noise), train_losses=train)
+    assert pickle.dumps(judge.report(model, 2, first)) == pickle.dumps(judge.report(model, 2))
+    assert pickle.dumps(judge.full(model, 2, True, whole)) == pickle.dumps(judge.full(model, 2, True))
 
 
 def test_a_measurement_holds_no_tensor(tiny: Dataset, model: VAE) -> None:
@@ -120,12 +121,12 @@ def test_traversals_are_searched_where_position_is_all_there_is_to_know(
 
 
 @pytest.mark.parametrize("spoilt", range(3))
-def test_what_is_not_finite_is_refused(tiny: Dataset, spoilt: int) -> None:
+def test_what_is_not_finite_is_refused(tiny: Dataset, model: VAE, spoilt: int) -> None:
     given = [torch.ones(5), torch.ones(5, 4), torch.ones(5, 4)]
-    evaluator(tiny).basics(2, *given)
+    evaluator(tiny).report(model, 2, Passed(*given))
     given[spoilt].view(-1)[-1] = float("nan")
     with pytest.raises(NotFinite, match="at step 2"):
-        evaluator(tiny).basics(2, *given)
+        evaluator(tiny).report(model, 2, Passed(*given))
 
 
 def test_sheets_vary_one_latent_from_minus_three_to_three(tiny: Dataset, model: VAE) -> None:
@@ -139,7 +140,7 @@ def test_sheets_vary_one_latent_from_minus_three_to_three(tiny: Dataset, model: 
     with torch.no_grad():
         frame = (model.decode(code[None]).sigmoid() * 255).round()[0, 0]
     assert np.abs(arrays["traversals"][1, 2, 7, ..., 0] - frame.numpy()).max() <= 1
-    assert (arrays["originals"][..., 0] / 255 == tiny.batch(judge.probe[:11])[:, 0]).all()
+    assert (arrays["originals"][..., 0] / 255 == tiny.batch(judge.probe.rows[:11])[:, 0]).all()
 
 
 def test_a_model_that_ignores_its_input_says_nothing(tiny: Dataset, model: VAE) -> None:
@@ -174,18 +175,20 @@ def test_the_aggregate_of_training_images_has_many_rows_and_few_draws(tiny: Data
     judge = evaluator(tiny, aggregate_rows=rows)
     row = full_report(judge, model).row
     with torch.no_grad():
-        images = torch.from_numpy(tiny.batch(judge.aggregate_rows))
+        images = torch.from_numpy(tiny.batch(judge.probe.aggregate_rows))
         mean, log_std = model.encode(images)
-    drawn = mean[:100] + log_std[:100].exp() * judge.train_noise
+    drawn = mean[:100] + log_std[:100].exp() * judge.probe.train_noise
     joint = joint_information(mean.numpy(), log_std.numpy(), drawn.numpy(), np.arange(100))
     info_sum = float(audit.information_per_latent(mean.numpy(), log_std.numpy()).info.sum())
     joint = joint.bounded(min(info_sum, tiny.entropy))
     assert row["info_n"] == rows
-    assert len(judge.aggregate_rows) == rows
+    assert len(judge.probe.aggregate_rows) == rows
     assert (row["info_low"], row["info_high"], row["info_se"]) == pytest.approx(
         (joint.low, joint.high, joint.high_se), abs=1e-4
     )
-    assert judge.aggregate_rows[:100].tolist() == judge.train_rows.tolist()  # so that the stored draws are theirs
+    assert (
+        judge.probe.aggregate_rows[:100].tolist() == judge.probe.train_rows.tolist()
+    )  # so that the stored draws are theirs
 
 
 def test_posteriors_that_are_not_finite_on_training_images_are_a_divergence(tiny: Dataset, model: VAE) -> None:
@@ -195,7 +198,7 @@ def test_posteriors_that_are_not_finite_on_training_images_are_a_divergence(tiny
         broken.head.bias[0] = float("nan")
     judge = evaluator(tiny, aggregate_rows=50)
     with torch.no_grad(), pytest.raises(NotFinite, match="infinite posterior"):
-        judge.passes.posteriors(broken, judge.aggregate_rows)
+        judge.passes.posteriors(broken, judge.probe.aggregate_rows)
 
 
 def test_a_coloured_trial_is_scored_on_its_colours_too(tiny_path: Path, tmp_path: Path) -> None:
@@ -203,12 +206,12 @@ def test_a_coloured_trial_is_scored_on_its_colours_too(tiny_path: Path, tmp_path
     colour(tmp_path / "tiny.h5", tmp_path / "coloured.h5")
     coloured = open_dataset(tmp_path / "coloured.h5")
     judge = evaluator(coloured)
-    stored = judge.probe // 512
+    stored = judge.probe.rows // 512
     assert set(stored.tolist()) <= set(coloured.held_out_rows.tolist())
     assert len(set(stored.tolist())) == 100  # no shape twice
-    assert len(set((judge.probe % 512).tolist())) > 50  # and many colours
-    assert judge.probe.tolist() == evaluator(coloured).probe.tolist()
-    assert not set((judge.train_rows // 512).tolist()) & set(coloured.held_out_rows.tolist())
+    assert len(set((judge.probe.rows % 512).tolist())) > 50  # and many colours
+    assert judge.probe.rows.tolist() == evaluator(coloured).probe.rows.tolist()
+    assert not set((judge.probe.train_rows // 512).tolist()) & set(coloured.held_out_rows.tolist())
     colourful = VAE((3, 64, 64), latents=4)
     initialise(colourful, "he", seed=1)
     report = full_report(judge, colourful)
@@ -216,6 +219,6 @@ def test_a_coloured_trial_is_scored_on_its_colours_too(tiny_path: Path, tmp_path
     assert arrays is not None
     assert arrays["factors"].shape == (100, 8)
     assert arrays["originals"].shape == (11, 64, 64, 3)
-    np.testing.assert_array_equal(arrays["factors"], coloured.factors_of(judge.probe))
+    np.testing.assert_array_equal(arrays["factors"], coloured.factors_of(judge.probe.rows))
     assert row["recon_floor"] == coloured.recon_floor
     assert {"mig", "alignment"} <= row.keys()

@@ -135,14 +135,14 @@ def test_a_generator_trains_reports_resumes_and_comes_back(tiny: Dataset) -> Non
 
     back = checkpoint.model_of(whole.state(), "it")
     assert isinstance(back, Generator)
-    classes = torch.from_numpy(tiny.factors_of(whole.evaluator.probe))
+    classes = torch.from_numpy(tiny.factors_of(whole.evaluator.probe.rows))
     with torch.no_grad():
         np.testing.assert_allclose(back.encode(classes)[0].numpy(), arrays["mean"], atol=1e-6)
 
 
 def test_the_encoder_never_sees_an_image(tiny: Dataset) -> None:
     run = generator_trial(tiny)
-    rows = run.evaluator.probe[:6]
+    rows = run.evaluator.probe.rows[:6]
     inputs = run.passes.inputs(rows, run.passes.images(rows))
     assert inputs.tolist() == tiny.factors_of(rows).tolist()
 
@@ -162,5 +162,5 @@ def test_a_state_of_before_snapshots_goes_on(tiny: Dataset) -> None:
 def test_a_report_that_passes_several_capacities_takes_one_picture(tiny: Dataset) -> None:
     run, taken = generator_trial(tiny), Snapshots()
     for capacity in (float("nan"), 2.0, 8.0, 9.0, 16.0, 25.0, 25.0):
-        taken.add(run.passes, run.model, run.evaluator.probe, capacity)
+        taken.add(run.passes, run.model, run.evaluator.probe.rows, capacity)
     assert taken.capacities == [8.0, 16.0, 25.0]

@@ -1,0 +1,175 @@
+"""Where trials run: Ray on this machine or at an address, what a trial reserves, and the actors beside it."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from study.adapters import Shelf
+from study.config import Launch
+from study.plan import Speed
+from study.store import open_study
+from trainables.checks import InputError
+from trainables.config import Evaluation, TrialConfig, from_dict
+from trainables.packed import PackedTrial, PackRegistry, Serving
+from trainables.trial import VAETrial
+
+GPU_CHECKPOINT_SECONDS = 60.0
+HANG_SECONDS = 900.0
+"""A trial's start and a full evaluation take less, whatever the machine."""
+CALIBRATION_SECONDS, CALIBRATION_TIMEOUT = 4.0, 90.0
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What Tune needs to know of the trials.
+
+    Attributes:
+        trainable: With all that its trials are told.
+        slots: Trials at a time.
+    """
+
+    trainable: Any
+    slots: int
+
+
+def start_ray(launch: Launch) -> None:
+    """Start Ray on this machine, or join it at the address.
+
+    Raises:
+        InputError: It does not start, or is not there.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # a trial's relative paths are the driver's
+    if not launch.address:
+        cores = launch.concurrency or launch.cores
+        gpus = 1 if launch.on_cpu else None  # one that is not there: it stands for the pack
+        try:
+            ray.init(address="local", num_cpus=cores, num_gpus=gpus, include_dashboard=False, log_to_driver=False)
+        except Exception as error:  # Ray's own class for a node that did not come up in time is Exception itself
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"Ray did not start on this machine ({reason}); the same command tries again") from error
+        return
+    try:
+        ray.init(address=launch.address, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"no Ray cluster at address {launch.address} ({reason}); start one, or leave it out") from None
+
+
+def workers(
+    store: Path, dataset: str, evaluation: Evaluation, launch: Launch, trainable: type[VAETrial] | None = None
+) -> Workers:
+    """The trials of a study on the Ray that has been started: each a process of its own, or lanes of packs.
+
+    Args:
+        store: Its folder.
+        dataset: Name or path.
+        evaluation: How trials are measured.
+        launch: Where to run.
+        trainable: Instead of our own trials.
+
+    Raises:
+        InputError: As `resources`.
+    """
+    reserved, slots = resources(launch)
+    identity = open_study(store).identity
+    hang_seconds = HANG_SECONDS + evaluation.report_every  # slower than one update a second is a hang
+    told: dict[str, Any] = {
+        "evaluation": asdict(evaluation),
+        "shelf": beside_the_driver(Shelf).remote(str(store.resolve())),
+        "dataset_sha256": identity["dataset"],
+        "hang_seconds": hang_seconds,
+        "checkpoint_seconds": GPU_CHECKPOINT_SECONDS if "gpu" in reserved and not launch.on_cpu else 0.0,
+    }
+    if launch.lanes:
+        told["hang_seconds"] = 2 * hang_seconds * launch.lanes  # its server is the first to notice
+        serving = Serving(
+            evaluation, identity["executor"], dataset, identity["dataset"], launch.on_cpu, hang_seconds * launch.lanes
+        )
+        told["registry"] = beside_the_driver(PackRegistry).remote(serving)
+    kind = trainable or (PackedTrial if launch.lanes else VAETrial)
+    return Workers(tune.with_resources(tune.with_parameters(kind, **told), reserved), slots)
+
+
+def beside_the_driver(actor: Any) -> Any:
+    """The actor on the driver's own node, whose disk holds the store."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return actor.options(scheduling_strategy=here)
+
+
+def resources(launch: Launch) -> tuple[dict[str, float], int]:
+    """What Tune reserves for a trial, and how many trials run at a time.
+
+    Raises:
+        InputError: The cluster has nothing to run on, and no flag says what will join it.
+    """
+    have = ray.cluster_resources()
+    cores, gpus = int(have.get("CPU", 0)), int(have.get("GPU", 0))
+    if shared := launch.per_gpu or (1 if gpus else None):
+        return {"cpu": 0, "gpu": 1 / shared}, launch.concurrency or max(gpus, 1) * shared
+    if not (cores or launch.concurrency):
+        raise InputError(
+            "the cluster has neither CPUs nor GPUs for trials yet; say what will join it: --lanes N (or "
+            "--trials-per-gpu N) --concurrency M"
+        )
+    return {"cpu": 1}, launch.concurrency or cores
+
+
+def measured_speed(config: TrialConfig, launch: Launch, executor: str) -> Speed:
+    """How fast a trial trains on the kind of node that will train it, with as many others beside it as planned.
+
+    Args:
+        config: Of the trial.
+        launch: Where it would run; Ray has been started.
+        executor: Of a pack.
+
+    Raises:
+        InputError: No such node is there now, or it cannot train the trial.
+    """
+    reserved, slots = resources(launch)
+    have, fields = ray.cluster_resources(), asdict(config)
+    if launch.lanes:
+        pack = (launch.lanes, executor, launch.on_cpu)
+        tasks = [_in_a_pack.options(num_gpus=1).remote(fields, CALIBRATION_SECONDS, *pack)] if have.get("GPU") else []
+    else:
+        alone = _alone.options(num_cpus=reserved["cpu"], num_gpus=reserved.get("gpu", 0))
+        room = have.get("GPU", 0) / reserved["gpu"] if "gpu" in reserved else have.get("CPU", 0)
+        tasks = [alone.remote(fields, CALIBRATION_SECONDS) for _ in range(min(slots, int(room)))]
+    if not tasks:
+        raise InputError("no node of that kind has joined the cluster yet")
+    try:
+        done = ray.get(tasks, timeout=CALIBRATION_TIMEOUT)
+    except GetTimeoutError:
+        raise InputError(f"no node has answered within {CALIBRATION_TIMEOUT:.0f} s") from None
+    except RayTaskError as error:
+        raise InputError(str(error.cause)) from None
+    except RayError as error:  # the worker or its node has died
+        raise InputError(str(error).splitlines()[0]) from None
+    kind = "a GPU" if "gpu" in reserved else "a core"
+    many = launch.lanes or len(done)
+    return Speed.calibrated(
+        sum(done) / len(done), f"{kind} of a node that would train{f', {many} at a time' * (many > 1)}"
+    )
+
+
+@ray.remote(max_retries=0)
+def _alone(config: dict[str, Any], seconds: float) -> float:
+    from trainables.speed import updates_per_second  # torch, in the worker alone
+
+    return updates_per_second(from_dict(TrialConfig, config), seconds)
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _in_a_pack(config: dict[str, Any], seconds: float, lanes: int, executor: str, on_cpu: bool) -> float:
+    from trainables.speed import updates_per_second, updates_per_second_packed
+
+    trial = from_dict(TrialConfig, config)
+    if executor == "loop":  # one lane after another
+        return updates_per_second(trial, seconds) / lanes
+    return updates_per_second_packed(trial, seconds, lanes, "cpu" if on_cpu else "cuda")
