@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import ray
 
-from study import run
+from study import preflight, run
 from study.config import StudyConfig
 from study.searches import SEARCHES, planned
 from study.store import compare, open_study
@@ -100,15 +100,16 @@ def test_bad_input_is_one_line(words: list[str], said: str, tmp_path: Path, caps
 
 @pytest.mark.parametrize("listens", [False, True], ids=["nobody", "something else"])
 def test_an_address_without_ray_behind_it_is_refused(
-    listens: bool, tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    listens: bool, tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(preflight, "PROBE_SECONDS", 1.0)
     with socket.socket() as other:  # bound, so that nobody else answers here
         other.bind(("127.0.0.1", 0))
         if listens:  # accepts and says nothing, as any other service might
             other.listen()
         address = f"127.0.0.1:{other.getsockname()[1]}"
         words = ["--store", str(tmp_path / "s"), "--set", f"dataset={tiny_path}", "--address", address]
-        assert f"no Ray cluster answers at address {address} within 3 s" in refused(words, capsys)
+        assert f"no Ray cluster answers at address {address} within 1 s" in refused(words, capsys)
     assert not (tmp_path / "s").exists()
 
 
