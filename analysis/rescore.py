@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
@@ -124,16 +124,17 @@ def rescore(scores: Scores, frames: Frames, names: list[str], nulls: int | None,
     tops = _stored_ceilings(wanted, stored)
     one_each = {(task.metric, task.latents): task for task in tasks}  # the probe, and so the ceiling, is one a study
     asked = [(task, context) for pair, task in one_each.items() if pair not in tops]
-    for (task, _), found in _computed(_ceilings, asked, workers, "ceilings"):
-        tops[task.metric, task.latents] = found if isinstance(found, dict) else {}
-    jobs = [(task, context, tops[task.metric, task.latents]) for task in tasks]
-    for (task, *_), found in _computed(_scores, jobs, workers, "scores"):
-        if isinstance(found, str):
-            failed.append(f"{task.metric} of trial {task.key}: {found}")
-            continue
-        beside = {"key": task.key, "latents": task.latents, "seed": context.seed, "seconds": found[1]}
-        for name in task.names:
-            scores.add(name, [beside | row_of(name, found[0][name], context)])
+    with _workers(workers) as pool:
+        for (task, _), found in _computed(pool, _ceilings, asked, "ceilings"):
+            tops[task.metric, task.latents] = found if isinstance(found, dict) else {}
+        jobs = [(task, context, tops[task.metric, task.latents]) for task in tasks]
+        for (task, *_), found in _computed(pool, _scores, jobs, "scores"):
+            if isinstance(found, str):
+                failed.append(f"{task.metric} of trial {task.key}: {found}")
+                continue
+            beside = {"key": task.key, "latents": task.latents, "seed": context.seed, "seconds": found[1]}
+            for name in task.names:
+                scores.add(name, [beside | row_of(name, found[0][name], context)])
     for line in failed:
         print(f"failed, and tried again by the same command: {line}", file=sys.stderr)
     asked_for = ", ".join(name for metric in wanted for name in metric.names)
@@ -214,21 +215,27 @@ def _fewer_nulls(wanted: Iterable[Metric], nulls: int | None, stored: Mapping[st
 Job = TypeVar("Job", bound=tuple[Any, ...])
 
 
-def _computed(compute: Callable[..., Any], jobs: list[Job], workers: int, what: str) -> Iterator[tuple[Job, Any]]:
+def _computed(pool: Executor, compute: Callable[..., Any], jobs: list[Job], what: str) -> Iterator[tuple[Job, Any]]:
     """Each job with its result, in the order in which they end; with the reason, a string, where it has failed."""
     if not jobs:
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_begin)
+    futures = {pool.submit(compute, *job): job for job in jobs}
+    seconds = 0.1 if sys.stderr.isatty() else LINE_SECONDS
+    for future in tqdm(as_completed(futures), what, len(futures), unit="task", mininterval=seconds):
+        try:
+            yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise
+        except Exception as error:  # an unreadable file, a fault in a score: the others go on
+            yield futures[future], f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _workers(count: int) -> Iterator[Executor]:
+    """So many processes, started when there is work, and ended at once by whatever interrupts it."""
+    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_begin)
     try:
-        futures = {pool.submit(compute, *job): job for job in jobs}
-        seconds = 0.1 if sys.stderr.isatty() else LINE_SECONDS
-        for future in tqdm(as_completed(futures), what, len(futures), unit="task", mininterval=seconds):
-            try:
-                yield futures[future], future.result()
-            except BrokenProcessPool:
-                raise
-            except Exception as error:  # an unreadable file, a fault in a score: the others go on
-                yield futures[future], f"{type(error).__name__}: {error}"
+        yield pool
     except BrokenProcessPool as error:
         raise StoreError(f"a worker has died ({error}); use fewer --workers, and the same command goes on") from None
     except BaseException:

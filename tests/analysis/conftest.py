@@ -13,10 +13,12 @@ import pytest
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+from analysis import findings
 from study.config import StudyConfig
 from study.searches import planned
 from study.store import Store
 from trainables.config import TrialConfig
+from trainables.metrics.position import position_r2
 
 LATENTS, FACTORS, PROBE = 3, ["shape", "x", "y"], 400
 REPORTS = (100, 600, 1200, 1700)
@@ -26,6 +28,22 @@ REPORTS = (100, 600, 1200, 1700)
 def closed_figures() -> Iterator[None]:
     yield
     plt.close("all")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def positions_read_once() -> Iterator[None]:
+    """Trees that predict positions cost most of a report, and these studies have a few codes: each is read once."""
+    known: dict[tuple[bytes, ...], np.ndarray] = {}
+
+    def remembered(codes: np.ndarray, position: np.ndarray) -> np.ndarray:
+        key = (codes.tobytes(), position.tobytes())
+        if key not in known:
+            known[key] = position_r2(codes, position)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(findings, "position_r2", remembered)
+        yield
 
 
 def report_row(config: TrialConfig, step: int) -> dict[str, Any]:

@@ -1,4 +1,6 @@
+import contextlib
 import hashlib
+import io
 import math
 import os
 import shutil
@@ -6,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +36,32 @@ def store(fake_study: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def rescored(fake_study: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], str]:
+    """A study with the cheap scores, its files before, and what was printed."""
+    path = tmp_path_factory.mktemp("rescored") / "study"
+    shutil.copytree(fake_study, path, ignore=shutil.ignore_patterns("report", "scores"))
+    before, printed = digests(path), io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert rescore.main([str(path), "--metrics", *CHEAP, "--workers", "2"]) == 0
+    return path, before, printed.getvalue()
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread of this process: to start others takes longer than these scores."""
+    monkeypatch.setattr(rescore, "ProcessPoolExecutor", lambda *how, **options: ThreadPoolExecutor(1))
+
+
 def digests(store: Path) -> dict[str, str]:
     """What every file of the study holds, the scores apart."""
     files = [path for path in store.rglob("*") if path.is_file() and "scores" not in path.parts]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_every_finished_trial_is_scored_as_its_codes_say(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = digests(store)
-    assert rescore.main([str(store), "--metrics", *CHEAP, "--workers", "2"]) == 0
-    assert "30 computations" in capsys.readouterr().out
+def test_every_finished_trial_is_scored_as_its_codes_say(rescored: tuple[Path, dict[str, str], str]) -> None:
+    store, before, printed = rescored
+    assert "30 computations" in printed
     assert digests(store) == before
     frames = load(store)
     found = read_scores(store)
@@ -62,7 +81,9 @@ def test_every_finished_trial_is_scored_as_its_codes_say(store: Path, capsys: py
     assert set(found["mig"]["bins"]) == {20}
 
 
-def test_what_is_there_is_kept_and_only_the_rest_computed(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_there_is_kept_and_only_the_rest_computed(
+    store: Path, here: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     keys = load(store).finished["key"].tolist()
     with Scores(store) as scores:
         scores.add(
@@ -133,10 +154,9 @@ def test_scores_of_one_computation_are_completed_together(store: Path) -> None:
     assert task.names == ("infoe", "infoc")
 
 
-def test_frames_report_and_scorecard_show_the_scores(store: Path) -> None:
-    assert "irs_calibrated" not in load(store).trials
-    assert rescore.main([str(store), "--metrics", "irs", "mig"]) == 0
-    frames = load(store)
+def test_frames_and_scorecard_show_the_scores(fake_study: Path, rescored: tuple[Path, dict[str, str], str]) -> None:
+    assert "irs_calibrated" not in load(fake_study).trials
+    frames = load(rescored[0])
     assert not np.isnan(frames.finished["irs_calibrated"].to_numpy()).any()
     assert "irs" in scorecard.scored(frames.finished)
     assert max(frames.finished["mig"].tolist()) > 0.1  # the study's own, which the store holds already
@@ -166,7 +186,7 @@ def test_bad_input_is_one_line(store: Path, words: list[str], said: str, capsys:
     assert len(error.splitlines()) == 1
 
 
-def test_a_store_without_trials_or_factors_is_refused(tmp_path: Path) -> None:
+def test_a_store_without_trials_or_factors_is_refused(tmp_path: Path, here: None) -> None:
     study = StudyConfig(pinned={"objective": ("beta_vae",)}, seeds=1)
     empty = load(write_study(tmp_path / "a", lambda config: "diverged", study))
     blind = load(write_study(tmp_path / "b", lambda config: "finished", study, factors=False))

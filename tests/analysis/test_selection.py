@@ -143,11 +143,11 @@ def test_regret_is_read_on_seeds_that_nobody_chose_by() -> None:
 def test_choosing_by_noise_costs_nothing_on_average_and_is_not_flattered() -> None:
     rng = np.random.default_rng(0)
     costs = []
-    for _ in range(200):
+    for _ in range(100):
         scores = table(8, 3)
         scores[["mig", "elbo"]] = rng.normal(size=(len(scores), 2))
         costs.append(regret(scores, "elbo", "mig").mean)
-    # Both choices are blind, so the left-out seed owes neither anything: standard error .06
+    # Both choices are blind, so the left-out seed owes neither anything: standard error .08
     assert np.mean(costs) == pytest.approx(0, abs=0.25)
 
 

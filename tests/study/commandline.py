@@ -28,19 +28,21 @@ class Command:
         self.dataset, self.store, self.folder = dataset, store, ROOT
         self.processes: list[subprocess.Popen[str]] = []
 
-    def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
-        """Start it in a session of its own, so that a signal reaches all of it, as from a terminal.
+    def words(self, *more: str, **changes: str) -> list[str]:
+        """What follows `python study/run.py`.
 
         Args:
-            words: Flags.
+            more: Flags.
             changes: Of the settings; an empty one leaves a setting out.
         """
         settings = {"dataset": self.dataset, **SETTINGS, **changes}
         flags = [word for name, value in settings.items() if value for word in ("--set", f"{name}={value}")]
-        where = ["--store", str(self.store), "--concurrency", "2"]
-        command = [sys.executable, str(ROOT / "study/run.py"), *where, *flags, *words]
+        return ["--store", str(self.store), "--concurrency", "2", *flags, *more]
+
+    def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
+        """Start it in a session of its own, so that a signal reaches all of it, as from a terminal; as `words`."""
         process = subprocess.Popen(
-            command,
+            [sys.executable, str(ROOT / "study/run.py"), *self.words(*words, **changes)],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ def trained(config: TrialConfig) -> tuple[str, dict[str, Any]]:
     """More nats reconstruct better and disentangle worse; the seed shifts both."""
     nats = 20 / config.beta if config.family == "beta" else config.capacity_max
     return "finished", {"recon": 200 - 5 * nats + config.seed, "mig_calibrated": 1 / (1 + nats) + 0.1 * config.seed}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def unflushed() -> Iterator[None]:
+    """Drivers are killed here, the machine is not: nothing waits for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 class Harness:

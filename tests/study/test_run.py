@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import ray
 
-from study import run
+from study import preflight, run
 from study.config import StudyConfig
 from study.searches import SEARCHES, planned
 from study.store import compare, open_study
@@ -118,15 +118,16 @@ def test_bad_input_is_one_line(words: list[str], said: str, tmp_path: Path, caps
 
 @pytest.mark.parametrize("listens", [False, True], ids=["nobody", "something else"])
 def test_an_address_without_ray_behind_it_is_refused(
-    listens: bool, tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    listens: bool, tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(preflight, "PROBE_SECONDS", 1.0)
     with socket.socket() as other:  # bound, so that nobody else answers here
         other.bind(("127.0.0.1", 0))
         if listens:  # accepts and says nothing, as any other service might
             other.listen()
         address = f"127.0.0.1:{other.getsockname()[1]}"
         words = ["--store", str(tmp_path / "s"), "--set", f"dataset={tiny_path}", "--address", address]
-        assert f"no Ray cluster answers at address {address} within 3 s" in refused(words, capsys)
+        assert f"no Ray cluster answers at address {address} within 1 s" in refused(words, capsys)
     assert not (tmp_path / "s").exists()
 
 
@@ -208,11 +209,12 @@ def test_the_main_command_ends_with_the_table_and_the_page(uninterrupted: tuple[
     assert study.provenance[-1]["versions"]["torch"]
 
 
-def test_the_same_command_again_trains_nothing(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
+def test_the_same_command_again_trains_nothing(
+    uninterrupted: tuple[Path, str], tiny_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     command = Command(tiny_path, uninterrupted[0])
     before = open_study(command.store).attempts()
-    code, output = command.run()
-    command.end()
+    code, output = run.main(command.words()), capfd.readouterr().out  # that of the report's process, too
     assert code == 0, output
     assert f"{TRIALS} trials, {TRIALS} not to be run" in output
     assert "to run now" not in output
@@ -220,12 +222,12 @@ def test_the_same_command_again_trains_nothing(uninterrupted: tuple[Path, str], 
     assert open_study(command.store).attempts() == before
 
 
-def test_another_identity_is_refused_with_the_difference(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:
-    command = Command(tiny_path, uninterrupted[0])
-    code, output = command.run(eval_seed="1", probe_rows="50")
-    command.end()
-    assert code == 2
-    assert "holds another study: eval_seed was 0, now 1, probe_rows was 60, now 50" in output
+def test_another_identity_is_refused_with_the_difference(
+    uninterrupted: tuple[Path, str], tiny_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = Command(tiny_path, uninterrupted[0]).words(eval_seed="1", probe_rows="50")
+    difference = "holds another study: eval_seed was 0, now 1, probe_rows was 60, now 50"
+    assert difference in refused(words, capsys)
 
 
 def test_a_second_driver_is_refused(uninterrupted: tuple[Path, str], tiny_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Each of the paper's experiments has its section in the report, with its figures, numbers and what cannot be said."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,18 @@ FIGURES = {
 }
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The finished study of a search, two seeds; nobody changes more of it than its report."""
+
+    @functools.cache
+    def path_of(search: str) -> Path:
+        path = tmp_path_factory.mktemp("experiments") / f"{search}-laptop"
+        return write_study(path, lambda config: "finished", StudyConfig(search, seeds=2))
+
+    return path_of
+
+
 def test_every_experiment_is_a_search() -> None:
     assert set(experiments.EXPERIMENTS) <= set(SEARCHES)
     assert set(FIGURES) == set(experiments.EXPERIMENTS)
@@ -34,8 +48,10 @@ SLOW = ("blobs", "blobs_wide", "generator", "traversals")
 @pytest.mark.parametrize(
     "search", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in experiments.EXPERIMENTS]
 )
-def test_its_section_is_in_the_report(search: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_study(tmp_path / f"{search}-laptop", lambda config: "finished", StudyConfig(search, seeds=2))
+def test_its_section_is_in_the_report(
+    search: str, written: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(search)
     one = load(path).finished["key"].iloc[0]
     assert command.main([str(path), "--trials", one]) == 0  # pictures of single trials are slow, and not asked about
     page = (path / "report" / "index.html").read_text()
@@ -60,16 +76,15 @@ def test_an_unfinished_experiment_writes_what_there_is(tmp_path: Path) -> None:
     assert len(list((path / "report").glob("sheet-*.png"))) == 1
 
 
-def test_the_headline_on_a_laptop_is_not_tested(tmp_path: Path) -> None:
-    path = write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline"))
-    primary, *others = experiments.EXPERIMENTS["headline"].sentences(load(path))
+def test_the_headline_on_a_laptop_is_not_tested(written: Callable[[str], Path]) -> None:
+    primary, *others = experiments.EXPERIMENTS["headline"].sentences(load(written("headline")))
     assert primary.startswith("Primary: capacity minus fixed beta")
     assert "Not tested" in primary
     assert len(others) == 2
 
 
-def test_the_headline_is_repeated_under_every_score(tmp_path: Path) -> None:
-    frames = load(write_study(tmp_path / "headline-laptop", lambda config: "finished", StudyConfig("headline")))
+def test_the_headline_is_repeated_under_every_score(written: Callable[[str], Path]) -> None:
+    frames = load(written("headline"))
     trials = frames.trials.assign(modularity=-frames.trials["mig_calibrated"], modularity_null=0.0)
     said = [part for part in experiments.compared(dataclasses.replace(frames, trials=trials)) if isinstance(part, str)]
     assert "under modularity" in next(
@@ -81,8 +96,8 @@ def test_other_searches_are_no_experiments(fake_study: Path) -> None:
     assert experiments.experiment_of(load(fake_study)) is None
 
 
-def test_nobody_picks_the_prettiest_seed(tmp_path: Path) -> None:
-    frames = load(write_study(tmp_path / "blobs-laptop", lambda config: "finished", StudyConfig("blobs", seeds=2)))
+def test_nobody_picks_the_prettiest_seed(written: Callable[[str], Path]) -> None:
+    frames = load(written("blobs"))
     parts = list(experiments.EXPERIMENTS["blobs"].parts(frames))
     shown = [part.name.removeprefix("sheet-") for part in parts if isinstance(part, Picture)][1:]
     trials = [frames.trial(key) for key in shown]

@@ -172,12 +172,12 @@ def test_without_a_score_there_is_none_to_choose(tmp_path: Path) -> None:
     assert told["trials"][0]["pictures"]["rows"][0]["factor"] is None
 
 
-def test_arms_of_the_headline_search_have_no_front(frames: Frames, tmp_path: Path) -> None:
+def test_arms_of_the_headline_search_have_no_front(told: dict[str, Any], tmp_path: Path) -> None:
     study = StudyConfig(search="headline", pinned={"steps": (1700,), "ramp_steps": (1200,)}, seeds=1)
-    told = payload([load(write_study(tmp_path / "s", lambda config: "finished", study))])
-    assert told["studies"][0]["front"] is False
-    assert any("No front is drawn" in note for note in told["notes"])
-    assert payload([frames])["studies"][0]["front"] is True
+    arms = payload([load(write_study(tmp_path / "s", lambda config: "finished", study))])
+    assert arms["studies"][0]["front"] is False
+    assert any("No front is drawn" in note for note in arms["notes"])
+    assert told["studies"][0]["front"] is True
 
 
 def test_calibrated_mig_is_the_first_choice(told: dict[str, Any], frames: Frames) -> None:
