@@ -8,12 +8,14 @@ python benchmarks/cpu_trainer.py
 """
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from study.preflight import cores
@@ -45,8 +47,8 @@ def main(words: list[str]) -> int:
     print(f"{cores()} cores, {config.precision}, batch {config.batch_size}, {config.steps} updates a round")
     ratios = []
     for _ in range(arguments.rounds):
-        fast = rate("ours", config, processes=cores(), threads=1)
-        slow = rate("plain", config, processes=1, threads=cores())
+        fast, _ = rate("ours", config, processes=cores(), threads=1)
+        slow, _ = rate("plain", config, processes=1, threads=cores())
         ratios.append(fast / slow)
         print(f"ours {fast:.1f} updates/s, plain {slow:.1f} updates/s: {ratios[-1]:.2f}", flush=True)
     print(f"ratio, median of {len(ratios)} rounds: {statistics.median(ratios):.2f}")
@@ -60,8 +62,11 @@ def trial(batch_size: int, precision: str) -> TrialConfig:
     return dataclasses.replace(whole, steps=steps, ramp_steps=ramp_steps, batch_size=batch_size, precision=precision)
 
 
-def rate(worker: str, config: TrialConfig, processes: int, threads: int) -> float:
-    """Updates a second of all the processes together, between a common start and the last one's end."""
+def rate(worker: str, config: TrialConfig, processes: int, threads: int) -> tuple[float, float]:
+    """Updates a second of all the processes together, and the CPU milliseconds of each update.
+
+    From a common start to the last one's end. Other work on the machine changes the first far more than the second.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, __file__, "--worker", worker, "--precision", config.precision]
     command += ["--batch-size", str(config.batch_size)]
@@ -78,11 +83,13 @@ def rate(worker: str, config: TrialConfig, processes: int, threads: int) -> floa
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
+    spent = sum(float(process.communicate()[0] or "nan") for process in started)
     codes = [process.wait() for process in started]
     seconds = time.perf_counter() - begin
     if any(codes):
         raise RuntimeError(f"worker {worker} has ended with codes {codes}")
-    return processes * config.steps / seconds
+    updates = processes * config.steps
+    return updates / seconds, 1000 * spent / updates
 
 
 def ours(config: TrialConfig) -> None:
@@ -107,9 +114,9 @@ def ours(config: TrialConfig) -> None:
     for _ in range(5):
         warm.update()
     trainer = Trainer(config, evaluation, dataset)
-    _wait()
-    while not trainer.run_to_report().done:
-        pass
+    with _clocked():
+        while not trainer.run_to_report().done:
+            pass
 
 
 def plain(config: TrialConfig) -> None:
@@ -135,9 +142,9 @@ def plain(config: TrialConfig) -> None:
 
     for step in range(5):
         update(step)
-    _wait()
-    for step in range(config.steps):
-        update(step)
+    with _clocked():
+        for step in range(config.steps):
+            update(step)
 
 
 def plain_model(config: TrialConfig, image_shape: tuple[int, ...]) -> "VAE":
@@ -155,9 +162,14 @@ def plain_model(config: TrialConfig, image_shape: tuple[int, ...]) -> "VAE":
     return model
 
 
-def _wait() -> None:
+@contextlib.contextmanager
+def _clocked() -> Iterator[None]:
+    """Begin with the others, and say at the end how many CPU seconds it took."""
     print("ready", flush=True)
     sys.stdin.readline()
+    began = time.process_time()
+    yield
+    print(time.process_time() - began, flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import re
 import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,41 +36,45 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=LAPTOP.trial.steps, help="of the trials whose memory is measured")
+    parser.add_argument(
+        "--steps", type=int, default=LAPTOP.trial.steps, help="of the trials whose memory is measured; 0: none"
+    )
     parser.add_argument("--precision", choices=PRECISIONS, default="bf16" if cpu_has_bf16() else "fp32")
     arguments = parser.parse_args(words)
     locate("dsprites")  # once, before the processes ask for it together
-    config = dataclasses.replace(
-        LAPTOP.trial,
-        precision=arguments.precision,
-        steps=arguments.steps,
-        ramp_steps=max(1, arguments.steps * LAPTOP.trial.ramp_steps // LAPTOP.trial.steps),
-    )
-    if arguments.steps:
-        for name, found in memory(config).items():
+    if steps := arguments.steps:
+        ramp_steps = max(1, steps * LAPTOP.trial.ramp_steps // LAPTOP.trial.steps)
+        config = dataclasses.replace(LAPTOP.trial, precision=arguments.precision, steps=steps, ramp_steps=ramp_steps)
+        for name, found in memory(config):
             own, mapped = found["RssAnon"], found["RssFile"] + found["RssShmem"]
             print(
                 f"{name}: peak {found['VmHWM']:.0f} MB; at its end {own:.0f} of its own, {mapped:.0f} shared",
                 flush=True,
             )
-    short, ratios = trial(LAPTOP.trial.batch_size, arguments.precision), []
+    short, ratios, costs = trial(LAPTOP.trial.batch_size, arguments.precision), [], []
     for _ in range(arguments.rounds):
         load = os.getloadavg()[0]
-        one = rate("ours", short, processes=1, threads=1)
-        many = rate("ours", short, processes=arguments.processes, threads=1)
+        one, alone = rate("ours", short, processes=1, threads=1)
+        many, beside = rate("ours", short, processes=arguments.processes, threads=1)
         ratios.append(many / one)
+        costs.append(beside / alone)
         print(
-            f"1 trial {one:.1f}, {arguments.processes} trials {many:.1f} updates/s: {ratios[-1]:.2f} (load {load:.1f})"
+            f"1 trial {one:.1f} updates/s ({alone:.1f} CPU ms each), {arguments.processes} trials {many:.1f} "
+            f"({beside:.1f}); load {load:.1f} before",
+            flush=True,
         )
-        sys.stdout.flush()
     if ratios:
-        middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
-        several = f"ratio {middle:.2f} ({low:.2f} to {high:.2f}, {len(ratios)} rounds)"
-        print(f"{cores()} cores, {arguments.precision}: {several}")
+        print(f"{cores()} cores, {arguments.precision}, medians of {len(ratios)} rounds (and their range):")
+        print(f"updates/s of {arguments.processes} trials against one: {_median(ratios)}")
+        print(f"CPU time of an update beside others against alone: {_median(costs)}")
     return 0
 
 
-def memory(config: TrialConfig) -> dict[str, dict[str, float]]:
+def _median(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def memory(config: TrialConfig) -> Iterator[tuple[str, dict[str, float]]]:
     """Resident memory, MB, of a trial's process at its end, alone and in a pack of the loop executor.
 
     Args:
@@ -88,16 +93,14 @@ def memory(config: TrialConfig) -> dict[str, dict[str, float]]:
                 {"num_cpus": 0, "num_gpus": 1},
             ),
         }
-        found = {}
         for name, (kind, parameters, reserved) in kinds.items():
             trainable: Any = tune.with_parameters(kind, **parameters)
             actor = ray.remote(**reserved)(trainable).remote(config={"trial": dataclasses.asdict(config)})
             result: dict[str, Any] = {"done": False}
             while not result["done"]:
                 result = ray.get(actor.train.remote())
-            found[name] = held(result["pid"])
+            yield name, held(result["pid"])
             ray.kill(actor)
-        return found
     finally:
         ray.shutdown()
 
