@@ -110,6 +110,13 @@ class Stacks:
 
     def advance(self, lanes: Mapping[str, Trainer]) -> Iterator[tuple[str, Measurement | Exception]]:
         """As `Pack.advance`, of lanes of one structure."""
+        try:
+            self.images = self.images or Resident(self.dataset, next(iter(lanes.values())).device)
+        except torch.OutOfMemoryError as error:
+            size, reason = self.dataset.images.nbytes / 1e9, str(error).splitlines()[0]
+            told = f"{size:.1f} GB of images do not fit the device's memory ({reason}); use --executor loop"
+            yield from ((name, ConfigError(f"{told} with another --store")) for name in lanes)
+            return
         # Where memory ends, in an update or in a report, a lane is where it was or at its report: no report is passed by.
         waiting, targets = dict(lanes), {name: trainer.next_report for name, trainer in lanes.items()}
         while waiting:
@@ -156,8 +163,7 @@ class Stacks:
     def _stack_of(self, trainers: Sequence[Trainer]) -> Stack:
         """The least stack that holds them: the last one if it does."""
         width = width_of(len(trainers))
-        if self.images is None:
-            self.images = Resident(self.dataset, trainers[0].device)
+        assert self.images is not None
         if self.stack is None or self.stack.width != width or not self.stack.is_like(trainers[0]):
             self.stack = None  # its memory first
             self.stack = Stack(trainers[0], self.images, width, FORM, COMPILED)

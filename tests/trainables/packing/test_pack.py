@@ -250,6 +250,19 @@ def test_a_lane_that_does_not_fit_alone_is_told_why(
         raise told[BASE.key()]  # type: ignore[misc]
 
 
+def test_a_dataset_that_does_not_fit_is_told_to_every_lane(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 5.90 GiB.")
+
+    monkeypatch.setattr(packing, "Resident", full)
+    configs = [BASE, dataclasses.replace(BASE, seed=1)]
+    told = dict(pack(tiny, "stacked", configs).advance([config.key() for config in configs]))
+    assert [str(error) for error in told.values()] == [
+        "0.0 GB of images do not fit the device's memory (CUDA out of memory. Tried to allocate 5.90 GiB.); use "
+        "--executor loop with another --store"
+    ] * 2
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [({"objective": "a.b:c"}, "objective a.b:c"), ({"model": "a.b:C"}, "model a.b:C"),
