@@ -272,7 +272,7 @@ class Desk:
             self.changed.notify_all()
 
     def _drop(self, ticket: int) -> None:
-        """Send a tenant away; the thread that trains gives its lane up, which it may be taking just now. Under the lock."""
+        """Send a tenant away; the lock is held. The thread that trains gives its lane up, or will once it has it."""
         tenant = self.tenants.pop(ticket)
         self.abandoned.append(tenant.name)
         self._answer(tenant, LeaseExpired(f"trial {tenant.name} has lost its lane; it joins again"))

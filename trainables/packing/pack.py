@@ -117,7 +117,7 @@ class Stacks:
             told = f"{size:.1f} GB of images do not fit the device's memory ({reason}); use --executor loop"
             yield from ((name, ConfigError(f"{told} with another --store")) for name in lanes)
             return
-        # Where memory ends, in an update or in a report, a lane is where it was or at its report: no report is passed by.
+        # Targets are told once: memory may end in a report too, when the lanes are there, and none is to be passed by.
         waiting, targets = dict(lanes), {name: trainer.next_report for name, trainer in lanes.items()}
         while waiting:
             some = dict(itertools.islice(waiting.items(), self.most))
