@@ -179,7 +179,7 @@ class Launch:
     cores: int
     """Of this machine."""
     gpus: int = 0
-    """Of this machine."""
+    """Of this machine; 0 where the study is to use none of them."""
     address: str | None = None
     """Of a running Ray cluster; None starts one on this machine."""
     concurrency: int | None = None

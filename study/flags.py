@@ -141,8 +141,8 @@ def launch_of(arguments: argparse.Namespace) -> Launch:
         InputError: Shares of GPUs are asked of a machine that has none, or in two ways.
     """
     address = arguments.address or os.environ.get("RAY_ADDRESS")  # set inside `ray job submit`
-    found = 0 if address else gpus()
     lanes, processes, on_cpu = arguments.lanes, arguments.trials_per_gpu, arguments.pack_on_cpu
+    found = 0 if address or on_cpu else gpus()
     if lanes and processes:
         raise InputError(f"--lanes={lanes} and --trials-per-gpu={processes} both share a GPU out; give one")
     if on_cpu and (address or not lanes):

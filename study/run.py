@@ -193,10 +193,11 @@ def settled(study: StudyConfig, existing: Study | None, where: Launch) -> StudyC
 
 def speed_of(study: StudyConfig, existing: Study | None, where: Launch) -> Speed:
     """Updates a second of one trial: as measured in the store, else as assumed of a laptop's core, else unknown."""
+    in_turn = min(where.lanes or 1, where.slots)  # a loop times each lane by itself, a stack all of them together
     if measured := measured_speed(existing) if existing else None:
-        return Speed.measured(measured)
+        return Speed.measured(measured / (in_turn if study.executor == "loop" else 1))
     on_cores = not (where.address or where.gpus)
-    return Speed(ASSUMED_STEPS_PER_SECOND[study.pinned["precision"][0]] if on_cores else None)
+    return Speed(ASSUMED_STEPS_PER_SECOND[study.pinned["precision"][0]] / in_turn if on_cores else None)
 
 
 if __name__ == "__main__":

@@ -90,8 +90,9 @@ def workers(
     kind = trainable or (PackedTrial if launch.lanes else VAETrial)
     if launch.lanes and issubclass(kind, PackedTrial):
         told["hang_seconds"] = 2 * hang_seconds * launch.lanes  # its server is the first to notice
+        slower = launch.lanes if launch.on_cpu else 1  # a stack there takes as long as all of its lanes
         serving = kind.serving(
-            evaluation, identity["executor"], dataset, identity["dataset"], launch.on_cpu, hang_seconds * launch.lanes
+            evaluation, identity["executor"], dataset, identity["dataset"], launch.on_cpu, hang_seconds * slower
         )
         told["registry"] = beside_the_driver(PackRegistry).remote(serving)
     return Workers(tune.with_resources(tune.with_parameters(kind, **told), reserved), slots)

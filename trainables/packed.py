@@ -43,7 +43,7 @@ class Serving:
         dataset: Name or path.
         dataset_sha256: Of the study's; None for any.
         on_cpu: Whether the pack trains on the CPU, beside a GPU that Ray was only told of.
-        hang_seconds: A round that takes longer dumps the stacks and ends the process.
+        hang_seconds: A report that takes longer dumps the stacks and ends the process.
     """
 
     evaluation: Evaluation
@@ -192,6 +192,13 @@ class PackedTrial(VAETrial):
     def _join(self) -> Any:
         config = self._config()
         self.scorer = self._scorer(config)
+        try:
+            return self._placed(config)
+        except (ActorDiedError, PackFailed):  # before: who has lost no lane need not spend an attempt
+            ray.get(self.registry.died.remote(self.number))
+            return self._placed(config)
+
+    def _placed(self, config: TrialConfig) -> Any:
         self.number, server = ray.get(self.registry.server.remote(self.node, self.gpu))
         self.ticket = ray.get(server.join.remote(config, self._shelved(config), self.checkpoint_seconds))
         return server

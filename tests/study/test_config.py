@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from study import flags
 from study.config import Launch, StudyConfig
 from study.protocols import LAPTOP, PAPER
 from trainables.checks import ConfigError, InputError
@@ -100,6 +101,14 @@ def test_settling_chooses_only_what_nobody_has_chosen() -> None:
 )
 def test_slots(launch: Launch, slots: int) -> None:
     assert launch.slots == slots
+
+
+def test_a_pack_on_the_cpu_leaves_the_gpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags, "gpus", lambda: 2)
+    words = ["--lanes", "8"]
+    assert flags.launch_of(flags.parser().parse_args(words)).gpus == 2
+    words.append("--pack-on-cpu")
+    assert flags.launch_of(flags.parser().parse_args(words)).gpus == 0  # else bf16 is chosen for them
 
 
 def test_a_stacked_study_is_placed_in_packs_or_nowhere() -> None:

@@ -11,10 +11,11 @@ import pytest
 import ray
 
 from study import preflight, run
-from study.config import StudyConfig
+from study.config import Launch, StudyConfig
 from study.searches import SEARCHES, planned
 from study.store import compare, open_study
 from tests.study.commandline import TRIALS, Command
+from tests.study.stores import build
 from trainables.data.layout import write_dataset
 
 Usage = namedtuple("Usage", "total used free")
@@ -188,6 +189,26 @@ def test_the_dry_run_tells_trials_time_and_disk_and_starts_nothing(
     assert "12 trials, 42,000 updates, about" in output
     assert "MB of disk" in output
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("executor", "where", "share"),
+    [
+        ("loop", Launch(cores=2), 1),
+        ("loop", Launch(cores=2, lanes=8, on_cpu=True), 8),
+        ("loop", Launch(cores=2, gpus=4, lanes=8), 8),
+        ("loop", Launch(cores=2, lanes=8, on_cpu=True, concurrency=2), 2),
+        ("stacked", Launch(cores=2, gpus=1, lanes=8), 1),
+    ],
+)
+def test_lanes_of_a_loop_train_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: str, where: Launch, share: int
+) -> None:
+    study = StudyConfig("capacity_grid", "laptop", executor=executor).settled("bf16", 100)
+    monkeypatch.setattr(run, "measured_speed", lambda existing: 24.0)
+    assert run.speed_of(study, open_study(build(tmp_path / "store")), where).steps_per_second == 24 / share
+    unknown = run.speed_of(study, None, where).steps_per_second
+    assert unknown == (None if where.gpus else 18 / share)
 
 
 def test_the_list_names_every_search_and_its_price(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,16 @@
+from pathlib import Path
+from unittest.mock import MagicMock
+
 import pytest
 import ray
 
+from study import workers as study_workers
 from study.config import Launch
-from study.workers import resources, start_ray
+from study.store import Store
+from study.workers import resources, start_ray, workers
 from trainables.checks import InputError
+from trainables.config import Evaluation
+from trainables.packed import Serving
 
 
 @pytest.mark.parametrize(
@@ -47,3 +54,21 @@ def test_a_ray_that_does_not_start_here_is_one_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(InputError, match=r"Ray did not start on this machine \(The current .* startup\.\); the same"):
         start_ray(Launch(cores=2))
+
+
+@pytest.mark.parametrize(("on_cpu", "server"), [(False, 1000.0), (True, 8000.0)])
+def test_a_hang_is_noticed_by_the_server_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_cpu: bool, server: float
+) -> None:
+    actors = MagicMock()
+    monkeypatch.setattr(study_workers, "beside_the_driver", lambda kind: actors)
+    monkeypatch.setattr(study_workers, "resources", lambda launch: ({"cpu": 0, "gpu": 0.125}, 8))
+    monkeypatch.setattr(study_workers.tune, "with_parameters", lambda kind, **told: told)
+    monkeypatch.setattr(study_workers.tune, "with_resources", lambda told, reserved: told)
+    identity = {"dataset": "sha", "executor": "stacked"}
+    with Store.open(tmp_path / "store", {"schema": 1} | identity, {}) as store:
+        launch, evaluation = Launch(cores=2, lanes=8, on_cpu=on_cpu), Evaluation(report_every=100)
+        told = workers(store.path, "blobs", evaluation, launch).trainable
+    (serving,) = actors.remote.call_args.args
+    assert serving == Serving(evaluation, "stacked", "blobs", "sha", on_cpu, server)
+    assert told["hang_seconds"] == 16_000

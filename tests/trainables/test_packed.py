@@ -134,6 +134,15 @@ def test_after_the_servers_death_every_trial_goes_on_from_its_own_checkpoint(tin
     assert packs.servers != [server]
 
 
+def test_a_trial_that_is_sent_to_a_dead_server_gets_another_at_once(tiny_path: Path, packs: Packs) -> None:
+    packs.trial(config(tiny_path, seed=30)).step()
+    (server,) = packs.servers
+    ray.kill(server)
+    assert packs.trial(config(tiny_path, seed=31)).step()[ROW]["step"] == 2
+    assert len(packs.servers) == 1
+    assert packs.servers != [server]
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [

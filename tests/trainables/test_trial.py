@@ -94,6 +94,7 @@ def test_what_a_failing_trial_has_printed_is_part_of_its_error(tiny_path: Path, 
 
 def test_a_trial_trains_on_one_thread(tiny_path: Path, local_ray: None) -> None:
     before = torch.get_num_threads()
+    torch.set_num_threads(2)
     try:
         trial({}, config(tiny_path)).step()
         assert torch.get_num_threads() == 1

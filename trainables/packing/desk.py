@@ -30,7 +30,7 @@ class Trains(Protocol):
         ...
 
     def join(self, name: str, config: TrialConfig, state: bytes | None, /) -> None:
-        """A trial takes a lane."""
+        """A trial takes a lane; `PackFailed` where there is none for anybody, any other exception is its own."""
         ...
 
     def leave(self, name: str, /) -> None:
@@ -87,7 +87,8 @@ class Desk:
     Args:
         pack: Touched by the thread that calls `serve` alone.
         lease_seconds: For how long a lane is kept for a trial that does not call.
-        hang_seconds: A round that takes longer dumps the stacks and ends the process; None: never.
+        hang_seconds: A wait for the next report of any lane that is longer dumps the stacks and ends the process; None:
+            never.
     """
 
     def __init__(self, pack: Trains, lease_seconds: float = LEASE_SECONDS, hang_seconds: float | None = None) -> None:
@@ -176,10 +177,7 @@ class Desk:
         try:
             while tenants := self._next_round():
                 began = time.monotonic()
-                if self.hang_seconds:
-                    faulthandler.dump_traceback_later(self.hang_seconds, exit=True, file=_STDERR)
                 self._train(tenants)
-                faulthandler.cancel_dump_traceback_later()
                 self.round_seconds = time.monotonic() - began
         except Exception as error:
             self._fail(f"{type(error).__name__}: {error}")
@@ -187,10 +185,20 @@ class Desk:
 
     def _train(self, tenants: list[Tenant]) -> None:
         """A round: lanes for those that have none yet, and at least one report."""
+        self._watch(self.hang_seconds)
         self._admit(tenants)
         names = {tenant.name: tenant for tenant in tenants if tenant.joined}
         for name, measured in self.pack.advance(list(names)) if names else ():
             self._deliver(names[name], measured)
+            self._watch(self.hang_seconds)
+        self._watch(None)
+
+    def _watch(self, seconds: float | None) -> None:
+        """Wind the clock up that ends a process which hangs, or stop it; there is one in a process."""
+        if seconds:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=_STDERR)
+        elif self.hang_seconds:
+            faulthandler.cancel_dump_traceback_later()
 
     def _fail(self, reason: str) -> None:
         with self.changed:
@@ -203,10 +211,7 @@ class Desk:
         with self.changed:
             while not self.closed:
                 if any(tenant.waiting for tenant in self.tenants.values()):
-                    patience = PATIENCE * self.round_seconds
-                    self.changed.wait_for(
-                        lambda: self.closed or all(p.waiting for p in self.tenants.values()), patience
-                    )
+                    self.changed.wait_for(self._all_wait, PATIENCE * self.round_seconds)
                 self._expire()
                 if waiting := [tenant for tenant in self.tenants.values() if tenant.waiting]:
                     return waiting
@@ -233,6 +238,8 @@ class Desk:
             try:
                 self.pack.join(tenant.name, tenant.config, tenant.state)
                 tenant.joined, tenant.state = True, None
+            except PackFailed:
+                raise
             except Exception as error:
                 self._deliver(tenant, error)
 
@@ -265,9 +272,8 @@ class Desk:
             self.changed.notify_all()
 
     def _drop(self, ticket: int) -> None:
-        """Send a tenant away; its lane is given up by the thread that trains. The lock is held."""
+        """Send a tenant away; the lock is held. The thread that trains gives its lane up, or will once it has it."""
         tenant = self.tenants.pop(ticket)
-        if tenant.joined:
-            self.abandoned.append(tenant.name)
+        self.abandoned.append(tenant.name)
         self._answer(tenant, LeaseExpired(f"trial {tenant.name} has lost its lane; it joins again"))
         self.changed.notify_all()

@@ -18,6 +18,7 @@ from trainables.data.dataset import Dataset
 from trainables.data.resident import Resident
 from trainables.evaluation import Passed
 from trainables.measurement import Measurement
+from trainables.packing.desk import PackFailed
 from trainables.packing.stack import Stack, structure
 from trainables.trainer import Trainer
 
@@ -49,12 +50,16 @@ class Pack:
 
         Raises:
             ConfigError: The trial cannot be trained here, or the checkpoint is not its own.
+            PackFailed: The device has failed.
         """
         if self.executor == "stacked":
             check_stackable(config)
-        trainer = Trainer(config, self.evaluation, self.dataset, self.device)
-        if state is not None:
-            trainer.load(state)
+        try:
+            trainer = Trainer(config, self.evaluation, self.dataset, self.device)
+            if state is not None:
+                trainer.load(state)
+        except torch.AcceleratorError as error:
+            raise PackFailed(f"{type(error).__name__}: {error}") from error
         self.lanes[name] = trainer
 
     def leave(self, name: str) -> None:
@@ -79,7 +84,7 @@ class Pack:
         """
         if self.executor == "loop":
             for name in names:
-                yield name, _tried(self.lanes[name].advance)
+                yield name, _alone(self.lanes[name])
             return
         alike = defaultdict(dict)
         for name in names:
@@ -105,32 +110,41 @@ class Stacks:
 
     def advance(self, lanes: Mapping[str, Trainer]) -> Iterator[tuple[str, Measurement | Exception]]:
         """As `Pack.advance`, of lanes of one structure."""
-        waiting = dict(lanes)
+        try:
+            self.images = self.images or Resident(self.dataset, next(iter(lanes.values())).device)
+        except torch.OutOfMemoryError as error:
+            size, reason = self.dataset.images.nbytes / 1e9, str(error).splitlines()[0]
+            told = f"{size:.1f} GB of images do not fit the device's memory ({reason}); use --executor loop"
+            yield from ((name, ConfigError(f"{told} with another --store")) for name in lanes)
+            return
+        # Targets are told once: memory may end in a report too, when the lanes are there, and none is to be passed by.
+        waiting, targets = dict(lanes), {name: trainer.next_report for name, trainer in lanes.items()}
         while waiting:
             some = dict(itertools.islice(waiting.items(), self.most))
             try:
-                for name, measured in self._together(some):
+                for name, measured in self._together(some, targets):
                     del waiting[name]
                     yield name, measured
-            except torch.OutOfMemoryError as error:  # no lane has lost anything: they keep their state until the end
-                self.stack = None
-                torch.cuda.empty_cache()
-                if len(some) > 1:
-                    self._narrow(len(some))
-                    continue
-                (name,) = some
-                del waiting[name]
-                size, reason = lanes[name].config.batch_size, str(error).splitlines()[0]
-                yield name, ConfigError(f"batch_size={size} does not fit the device's memory ({reason}); lower it")
+                continue
+            except torch.OutOfMemoryError as error:
+                reason = str(error)
+            self.stack = None  # only here: the error has kept its memory until now
+            torch.cuda.empty_cache()
+            if len(some) > 1:
+                self._narrow(len(some))
+                continue
+            (name,) = some
+            yield name, _too_large(waiting.pop(name), reason)
 
     def _narrow(self, lanes: int) -> None:
         self.most = max(width for width in WIDTHS if width < lanes)
         self.notices.append(f"no memory for {lanes} lanes at once: they train {self.most} at a time")
 
-    def _together(self, lanes: Mapping[str, Trainer]) -> Iterator[tuple[str, Measurement | Exception]]:
-        """Advance so few lanes that they are one stack, each to its next report."""
+    def _together(
+        self, lanes: Mapping[str, Trainer], targets: Mapping[str, int]
+    ) -> Iterator[tuple[str, Measurement | Exception]]:
+        """Advance so few lanes that they are one stack, each to the step of its next report."""
         began, first = time.perf_counter(), {name: trainer.step for name, trainer in lanes.items()}
-        targets = {name: trainer.next_report for name, trainer in lanes.items()}
         on_the_way = dict(lanes)
         while on_the_way:
             trainers = list(on_the_way.values())
@@ -152,8 +166,7 @@ class Stacks:
     def _stack_of(self, trainers: Sequence[Trainer]) -> Stack:
         """The least stack that holds them: the last one if it does."""
         width = width_of(len(trainers))
-        if self.images is None:
-            self.images = Resident(self.dataset, trainers[0].device)
+        assert self.images is not None
         if self.stack is None or self.stack.width != width or not self.stack.is_like(trainers[0]):
             self.stack = None  # its memory first
             self.stack = Stack(trainers[0], self.images, width, FORM, COMPILED)
@@ -191,6 +204,19 @@ def check_stackable(config: TrialConfig) -> None:
     for what, name in (("model", config.model), ("objective", config.objective)):
         if is_own(name) or config.is_generator:
             raise ConfigError(f"{what} {name} cannot be stacked; use --executor loop")
+
+
+def _alone(trainer: Trainer) -> Measurement | Exception:
+    """What a lane has come to by itself."""
+    try:
+        return _tried(trainer.advance)
+    except torch.OutOfMemoryError as error:
+        return _too_large(trainer, str(error))
+
+
+def _too_large(trainer: Trainer, reason: str) -> ConfigError:
+    size, reason = trainer.config.batch_size, reason.splitlines()[0]
+    return ConfigError(f"batch_size={size} does not fit the device's memory ({reason}); lower it")
 
 
 def _tried(measure: Callable[[], Measurement]) -> Measurement | Exception:

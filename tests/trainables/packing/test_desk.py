@@ -1,14 +1,15 @@
 """The desk between trials and their pack, on a pack that counts instead of training."""
 
+import faulthandler
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from trainables.config import TrialConfig
 from trainables.measurement import Measurement
-from trainables.packing.desk import Desk, LeaseExpired, PackFailed
+from trainables.packing.desk import Desk, LeaseExpired, PackFailed, Tenant
 
 STEPS = 3
 
@@ -16,16 +17,20 @@ STEPS = 3
 class Counting:
     """A pack whose lanes count to `STEPS`; seeds above 100 do something else first."""
 
-    DIVERGES, FAILS, REFUSED, BREAKS = 101, 102, 103, 104
+    DIVERGES, FAILS, REFUSED, BREAKS, BROKEN = 101, 102, 103, 104, 105
 
     def __init__(self) -> None:
         self.lanes: dict[str, list[int]] = {}
+        self.joining: Callable[[], None] = lambda: None
         self.notices: list[str] = []
         self.rounds: list[set[str]] = []
         self.threads: set[int] = set()
 
     def join(self, name: str, config: TrialConfig, state: bytes | None) -> None:
         self.threads.add(threading.get_ident())
+        self.joining()
+        if config.seed == self.BROKEN:
+            raise PackFailed("the device is gone")
         if config.seed == self.REFUSED:
             raise ValueError("no lane for this one")
         assert name not in self.lanes
@@ -178,6 +183,23 @@ def test_a_trial_that_joins_again_has_one_lane(desk: Desk, pack: Counting) -> No
     assert desk.report(again)[0].step == 3
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_who_is_sent_away_while_the_lane_is_being_taken_leaves_none(desk: Desk, pack: Counting, again: bool) -> None:
+    taking, gone = threading.Event(), threading.Event()
+    pack.joining = lambda: (taking.set(), gone.wait(10)) and None
+    ticket = join(desk, 0)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(desk.report, ticket)
+        assert taking.wait(10)
+        other = join(desk, 0, b"1") if again else join(desk, 1)  # the former drops the first trial too
+        desk.leave(ticket)
+        gone.set()
+        with pytest.raises(LeaseExpired, match="joins again"):
+            waiting.result()
+    assert desk.report(other)[0].step == (2 if again else 1)
+    assert list(pack.lanes) == [f"trial {0 if again else 1}"]
+
+
 def test_a_trial_that_never_calls_again_loses_its_lane(desk: Desk, pack: Counting) -> None:
     desk.lease_seconds = 60.0
     silent, other = join(desk, 0), join(desk, 1)
@@ -201,6 +223,24 @@ def test_a_pack_that_fails_tells_all_and_takes_no_more(desk: Desk) -> None:
         join(desk, 7)
     with pytest.raises(PackFailed):
         desk.report(tickets[0])
+
+
+def test_a_device_that_fails_while_a_lane_is_taken_fails_for_all(desk: Desk) -> None:
+    tickets = [join(desk, seed) for seed in (Counting.BROKEN, 0)]
+    desk.round_seconds = 1e6  # so that both are in one round
+    with ThreadPoolExecutor(2) as pool:
+        for heard in [pool.submit(desk.report, ticket) for ticket in tickets]:
+            with pytest.raises(PackFailed):
+                heard.result()
+
+
+def test_a_hang_is_told_by_the_time_since_the_last_report(pack: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **how: heard.append(f"{seconds:g}"))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: heard.append("off"))
+    desk = Desk(pack, hang_seconds=9)
+    desk._train([Tenant(f"trial {seed}", TrialConfig(seed=seed), None, 0.0, 0.0, 0.0) for seed in range(3)])
+    assert heard == ["9", "9", "9", "9", "off"]
 
 
 def test_closing_sends_who_waits_away(pack: Counting) -> None:

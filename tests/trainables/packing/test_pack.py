@@ -18,6 +18,7 @@ from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import Dataset
 from trainables.measurement import Measurement
 from trainables.packing import pack as packing
+from trainables.packing.desk import PackFailed
 from trainables.packing.pack import Pack
 from trainables.packing.stack import Stack
 from trainables.trainer import Trainer
@@ -194,14 +195,14 @@ def test_lanes_of_other_structure_are_stacked_apart(tiny: Dataset, monkeypatch: 
 
 def rationed(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     """A device with memory for so many lanes."""
-    run = Stack.run
+    run, update = Stack.run, Trainer.update
 
-    def run_if_it_fits(stack: Stack, updates: int) -> None:
-        if stack.width > room:
+    def check(lanes: int) -> None:
+        if lanes > room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words.")
-        run(stack, updates)
 
-    monkeypatch.setattr(Stack, "run", run_if_it_fits)
+    monkeypatch.setattr(Stack, "run", lambda stack, updates: check(stack.width) or run(stack, updates))
+    monkeypatch.setattr(Trainer, "update", lambda trainer: check(1) or update(trainer))
 
 
 def test_lanes_that_do_not_fit_train_in_turn_and_lose_nothing(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,11 +220,49 @@ def test_lanes_that_do_not_fit_train_in_turn_and_lose_nothing(tiny: Dataset, mon
             assert_same(one, other, "stacked")
 
 
-def test_a_lane_that_does_not_fit_alone_is_told_why(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["evaluate", "measure"])
+def test_a_report_that_does_not_fit_is_made_again_and_not_passed_by(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    configs = [dataclasses.replace(BASE, seed=seed) for seed in range(3)]
+    quiet = finish(pack(tiny, "stacked", configs))
+    owner, calls = Stack if where == "evaluate" else Trainer, itertools.count()
+    made = getattr(owner, where)
+
+    def made_at_the_second_try(*arguments: Any) -> Any:
+        if next(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return made(*arguments)
+
+    monkeypatch.setattr(owner, where, made_at_the_second_try)
+    heard = finish(pack(tiny, "stacked", configs))
+    assert next(calls) > 2
+    for name, ours in heard.items():
+        assert [each.step for each in ours] == [each.step for each in quiet[name]]
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_lane_that_does_not_fit_alone_is_told_why(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch, executor: str
+) -> None:
     rationed(monkeypatch, room=0)
-    told = dict(pack(tiny, "stacked", [BASE, dataclasses.replace(BASE, seed=1)]).advance([BASE.key()]))
+    running = pack(tiny, executor, [BASE, dataclasses.replace(BASE, seed=1)])
+    told = dict(running.advance([BASE.key()]))
     with pytest.raises(ConfigError, match=r"batch_size=2 does not fit the device's memory \(CUDA .* GiB\.\); lower it"):
         raise told[BASE.key()]  # type: ignore[misc]
+
+
+def test_a_dataset_that_does_not_fit_is_told_to_every_lane(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 5.90 GiB.")
+
+    monkeypatch.setattr(packing, "Resident", full)
+    configs = [BASE, dataclasses.replace(BASE, seed=1)]
+    told = dict(pack(tiny, "stacked", configs).advance([config.key() for config in configs]))
+    assert [str(error) for error in told.values()] == [
+        "0.0 GB of images do not fit the device's memory (CUDA out of memory. Tried to allocate 5.90 GiB.); use "
+        "--executor loop with another --store"
+    ] * 2
 
 
 @pytest.mark.parametrize(
@@ -256,6 +295,17 @@ def test_a_failure_of_the_device_is_everybodys(tiny: Dataset, monkeypatch: pytes
         monkeypatch.setattr(running.lanes[BASE.key()], "_measured", lost)
         with pytest.raises(torch.AcceleratorError):
             list(running.advance([BASE.key()]))
+
+
+def test_a_device_that_fails_as_a_lane_is_taken_has_failed_for_all(
+    tiny: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*arguments: object) -> None:
+        raise torch.AcceleratorError("CUDA error: device-side assert")
+
+    monkeypatch.setattr(packing, "Trainer", lost)
+    with pytest.raises(PackFailed, match="AcceleratorError: CUDA error: device-side assert"):
+        pack(tiny, "loop", [BASE])
 
 
 def test_the_least_width_that_holds_all_is_taken(tiny: Dataset) -> None:
