@@ -217,7 +217,7 @@ def test_a_pack_that_fails_tells_all_and_takes_no_more(desk: Desk) -> None:
     with ThreadPoolExecutor(3) as pool:
         heard = [pool.submit(desk.report, ticket) for ticket in tickets]
         for each in heard:
-            with pytest.raises(PackFailed, match="RuntimeError: the device is gone$"):
+            with pytest.raises(PackFailed, match=r"RuntimeError: the device is gone$"):
                 each.result()
     with pytest.raises(PackFailed):
         join(desk, 7)
