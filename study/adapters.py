@@ -235,7 +235,8 @@ def failure(trial: Trial) -> str:
 def _last_line(trial: Trial) -> str:
     """The line that names the exception."""
     lines = failure(trial).splitlines()
-    return next((line for line in reversed(lines) if re.match(r"[\w.]*(Error|Exception|Exit)\b", line)), lines[-1])
+    named = re.compile(r"[\w.]*(Error|Exception|Exit|Failed|Expired)\b")  # the last two are those of a pack
+    return next((line for line in reversed(lines) if named.match(line)), lines[-1])
 
 
 @ray.remote(num_cpus=0)

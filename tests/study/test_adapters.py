@@ -1,4 +1,5 @@
 import dataclasses
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from study.plan import Budget
 from study.source import Grid, Source
 from study.store import Store, open_study
 from trainables.config import TrialConfig
+from trainables.packing.desk import LeaseExpired, PackFailed
 from trainables.trial import ARRAYS, DIVERGED, LOG, ROW, STATE
 
 CONFIGS = [TrialConfig(objective="beta_vae", seed=seed, steps=4) for seed in range(2)]
@@ -194,6 +196,17 @@ def test_a_trials_life_of_retry_and_end(store: Store, error_file: Path) -> None:
     assert "KeyError" not in store.log_path(key).read_text()
     assert watch.stop.running == set()
     assert shown == []
+
+
+@pytest.mark.parametrize("said", [PackFailed("OutOfMemoryError: CUDA"), LeaseExpired("trial a has lost its lane")])
+def test_what_a_pack_says_is_told_and_not_what_ray_wraps_it_in(store: Store, tmp_path: Path, said: Exception) -> None:
+    watch, _ = callback(store)
+    failed = tmp_path / "error.txt"
+    last = traceback.format_exception_only(said)[-1]
+    wrapped = "ray.exceptions.RayTaskError(X): \x1b[36mray::PackServer.report()"
+    failed.write_text(f"Failure # 1 (occurred at 12:00)\n{wrapped}\n{last}")
+    watch.on_trial_recover(0, [], tune_trial(CONFIGS[0], failed))
+    assert open_study(store.path).events()["detail"].tolist()[-1] == last.strip()
 
 
 def test_failed_diverged_and_interrupted_are_told_apart(store: Store, error_file: Path) -> None:

@@ -18,7 +18,7 @@ class Resident:
     """
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
-        self.image_shape, self.colourings = dataset.image_shape, dataset.colourings
+        self.colourings = dataset.colourings
         self.train_rows = torch.from_numpy(dataset.train_rows).to(device, torch.int64)
         self.stored = torch.empty(dataset.images.shape, dtype=torch.uint8, device=device)
         for start in range(0, len(dataset.images), BLOCK):

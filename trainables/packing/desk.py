@@ -180,7 +180,7 @@ class Desk:
                 self._train(tenants)
                 self.round_seconds = time.monotonic() - began
         except Exception as error:
-            self._fail(f"{type(error).__name__}: {error}")
+            self._fail(f"{type(error).__name__}: {error}".splitlines()[0])
             raise
 
     def _train(self, tenants: list[Tenant]) -> None:

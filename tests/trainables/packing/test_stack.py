@@ -134,6 +134,7 @@ def test_spare_lanes_and_what_was_before_change_nothing(tiny: Dataset) -> None:
     with torch.no_grad():
         wide.flat.fill_(float("nan"))
         wide.moments.fill_(float("inf"))
+        wide.finite.fill_(False)
     for stack, lanes in ((narrow, small), (wide, large)):
         stack.take(lanes)
         stack.run(2)
