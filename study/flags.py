@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
                        help="any trial or evaluation setting; pins a searched one, several widen it")  # fmt: skip
     flags.add_argument("--retry-failed", action="store_true", help="also train again what failed")
     flags.add_argument("--dry-run", action="store_true", help="measure the speed, print the plan and its price")
+    flags.add_argument("--no-report", action="store_true", help="train only; python -m analysis.report STORE writes it")
     flags.add_argument("--list", action="store_true", help="print the searches and their price")
     flags.add_argument("--status", type=a_path, metavar="STORE", help="print where a study stands")
     flags.add_argument("--verify-pack", type=int, metavar="N",

@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
     """A second signal: stop without waiting for the next reports."""
 
 
-def run(store: Store, source: Source, evaluation: Evaluation, launch: Launch) -> int:
+def run(store: Store, source: Source, evaluation: Evaluation, launch: Launch, report: bool = True) -> int:
     """Train what the source has, and write the report.
 
     Args:
@@ -40,6 +40,7 @@ def run(store: Store, source: Source, evaluation: Evaluation, launch: Launch) ->
         source: Of the trials.
         evaluation: How trials are measured.
         launch: Where to run.
+        report: Whether to write it.
 
     Returns:
         0 done, 1 trials have failed or the report has, 3 trials are left over, 130 or 143 stopped by a signal.
@@ -49,8 +50,8 @@ def run(store: Store, source: Source, evaluation: Evaluation, launch: Launch) ->
     """
     if code := train(store, source, evaluation, launch):
         return code
-    report = subprocess.run([sys.executable, "-m", "analysis.report", str(store.path)], check=False)
-    if report.returncode:
+    write = [sys.executable, "-m", "analysis.report", str(store.path)]
+    if report and subprocess.run(write, check=False).returncode:
         print(f"the report could not be written; once more: python -m analysis.report {store.path}", file=sys.stderr)
         return FAILED
     status, plan = open_study(store.path).status(), source.planned()

@@ -12,7 +12,7 @@ from study.store import StoreError
 from trainables.checks import InputError
 
 PROBE_SECONDS = 3.0
-TRIAL_BYTES, LANE_BYTES = 700_000_000, 250_000_000
+TRIAL_BYTES, LANE_BYTES = 700_000_000, 260_000_000
 """Of a trial's process at its largest, with torch; and of one that asks a pack (docs/packing.md)."""
 PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py", "pandas", "scipy", "scikit-learn")
 """Those whose release may change a number; recorded with every run."""

@@ -161,7 +161,7 @@ def start(
         store.extend_plan(plan)
         from study.launch import run as run_on_ray
 
-        return run_on_ray(store, source, study.evaluation, where)
+        return run_on_ray(store, source, study.evaluation, where, report=not arguments.no_report)
 
 
 def executor_of(study: StudyConfig, existing: Study | None, where: Launch) -> str:

@@ -25,7 +25,7 @@ class Command:
     """`python study/run.py` on the tiny dataset, with one store."""
 
     def __init__(self, dataset: Path, store: Path) -> None:
-        self.dataset, self.store, self.folder = dataset, store, ROOT
+        self.dataset, self.store, self.folder, self.reports = dataset, store, ROOT, True
         self.processes: list[subprocess.Popen[str]] = []
 
     def words(self, *more: str, **changes: str) -> list[str]:

@@ -13,6 +13,12 @@ from tests.study.commandline import REPORTS, Command
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
+@pytest.fixture(autouse=True)
+def no_report(command: Command) -> None:
+    """Nothing here looks at it, and it takes as long as the study."""
+    command.reports = False
+
+
 def processes() -> dict[int, tuple[int, str]]:
     """Parent and command line of every process."""
     found = {}
@@ -49,6 +55,7 @@ def finish_and_compare(command: Command, uninterrupted: tuple[Path, str]) -> Non
     code, output = command.run()
     assert code == 0, output
     assert before <= reported(command.store)  # no row is lost
+    assert not (command.store / "report").exists()  # as it was told
     assert compare(command.store, uninterrupted[0]) == []
 
 

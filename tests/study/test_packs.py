@@ -34,6 +34,7 @@ def servers(pid: int) -> list[int]:
 def test_a_packed_study_is_the_same_study_and_goes_on_unpacked(
     command: Command, uninterrupted: tuple[Path, str]
 ) -> None:
+    command.reports = False
     driver = command.start(*PACKED)
     command.wait_for(lambda: command.rows() >= 10)
     (server,) = servers(driver.pid)
@@ -49,6 +50,7 @@ def test_a_packed_study_is_the_same_study_and_goes_on_unpacked(
 
 def test_kill_9_of_the_pack_server(tiny_path: Path, tmp_path: Path) -> None:
     alone, packed = Command(tiny_path, tmp_path / "alone"), Command(tiny_path, tmp_path / "packed")
+    alone.reports = packed.reports = False
     try:
         code, output = alone.run(capacity_max="2,3")
         assert code == 0, output
