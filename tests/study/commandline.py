@@ -37,7 +37,8 @@ class Command:
         """
         settings = {"dataset": self.dataset, **SETTINGS, **changes}
         flags = [word for name, value in settings.items() if value for word in ("--set", f"{name}={value}")]
-        return ["--store", str(self.store), "--concurrency", "2", *flags, *more]
+        quiet = () if self.reports else ("--no-report",)
+        return ["--store", str(self.store), "--concurrency", "2", *quiet, *flags, *more]
 
     def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that a signal reaches all of it, as from a terminal; as `words`."""
