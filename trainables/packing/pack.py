@@ -152,8 +152,9 @@ class Stacks:
             stack.take(trainers)
             stack.run(min(targets[name] - trainer.step for name, trainer in on_the_way.items()))
             stack.give(trainers)
-            if stack.notice and stack.notice not in self.notices:
+            if stack.notice:
                 self.notices.append(stack.notice)
+                stack.notice = None  # said
             seconds = time.perf_counter() - began  # `give` has waited for the device
             there = [place for place, name in enumerate(on_the_way) if on_the_way[name].step == targets[name]]
             passed = _passes(stack, [trainers[place] for place in there], there)

@@ -241,6 +241,24 @@ def test_a_report_that_does_not_fit_is_made_again_and_not_passed_by(
         assert [each.step for each in ours] == [each.step for each in quiet[name]]
 
 
+def test_what_a_stack_has_to_say_is_said_once(tiny: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Stack.run
+
+    def run_without_a_graph(stack: Stack, updates: int) -> None:
+        if stack.captures is False:
+            stack.captures, stack.notice = True, "no CUDA graph"  # as `_captured` leaves it, once a stack
+        run(stack, updates)
+
+    monkeypatch.setattr(Stack, "run", run_without_a_graph)
+    monkeypatch.setattr(Stack, "_captured", lambda stack: None)
+    running, said = pack(tiny, "stacked", [BASE]), []
+    for _ in range(2):
+        list(running.advance([BASE.key()]))
+        said += running.notices
+        running.notices.clear()  # as the desk does
+    assert said == ["no CUDA graph"]
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_lane_that_does_not_fit_alone_is_told_why(
     tiny: Dataset, monkeypatch: pytest.MonkeyPatch, executor: str
