@@ -25,10 +25,10 @@ from benchmarks.gpu_floor import Card, Work, measured, work
 from benchmarks.gpu_session import Session
 from benchmarks.gpu_stacks import Cell, Setup, learning, one_update, speed
 from trainables import hardware
-from trainables.checks import ConfigError
+from trainables.checks import ConfigError, InputError
 from trainables.config import PRECISIONS, TrialConfig
 from trainables.data.cache import locate
-from trainables.data.dataset import open_dataset
+from trainables.data.dataset import Dataset, open_dataset
 from trainables.data.resident import Resident
 from trainables.packing.network import FORMS
 
@@ -102,10 +102,11 @@ def main(words: list[str]) -> int:
     parser.add_argument("--compiled", action=argparse.BooleanOptionalAction, help="also by torch.compile")
     parser.add_argument("--smoke", action="store_true", help="the same paths, tiny")
     arguments = parser.parse_args(words)
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        print(f"error: torch {torch.__version__} finds no GPU; use --device cpu --smoke to try it", file=sys.stderr)
+    try:
+        dataset, path = _checked(arguments)
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    arguments.out.mkdir(parents=True, exist_ok=True)
     smoke: bool = arguments.smoke
     compiled: bool = not smoke if arguments.compiled is None else arguments.compiled
     batch = arguments.batch_size or (2 if smoke else TrialConfig.batch_size)
@@ -113,7 +114,6 @@ def main(words: list[str]) -> int:
     if device.type == "cpu":
         torch.set_num_threads(1)  # as a trial does
         hardware.keep_freed_memory()
-    dataset = open_dataset(locate(arguments.dataset))
     setup = Setup(
         dataset,
         Resident(dataset, device),
@@ -127,10 +127,12 @@ def main(words: list[str]) -> int:
     works = {precision: work(network, dataset.image_shape, batch, precision) for precision in PRECISIONS}
     results = {"about": _about(setup, smoke), "formulas": FORMULAS, **_floors(card, works)}
     results |= {kind: [] for kind in ("one_update", "baselines", "cells", "learning", "not_measured")}
-    session = Session(arguments.out / "gpu_pack.json", 60 * arguments.minutes - (time.monotonic() - began), results)
+    session = Session(path, 60 * arguments.minutes - (time.monotonic() - began), results)
     _measure(session, setup, card, works, compiled, smoke)
     results["best"] = _best(results["cells"])
     session.save()
+    if smoke:
+        print("a smoke run: its numbers say that the code runs, and nothing else")
     for precision, row in results["best"].items():
         print(
             f"{precision}: {row['model_steps_per_s']:,.0f} model-steps/s ({row['form']}, {row['lanes']} lanes"
@@ -142,6 +144,23 @@ def main(words: list[str]) -> int:
         print("no figure: matplotlib is not installed here")
     print(f"{time.monotonic() - began:.0f} s in all; {session.path}")
     return 0
+
+
+def _checked(arguments: argparse.Namespace) -> tuple[Dataset, Path]:
+    """The dataset, and the JSON that nothing has been written to yet.
+
+    Raises:
+        InputError: There is no GPU, an earlier result, or no such dataset.
+        OSError: The folder cannot be made.
+    """
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"torch {torch.__version__} finds no GPU; use --device cpu --smoke to try it")
+    path: Path = arguments.out / "gpu_pack.json"
+    if path.exists():
+        raise InputError(f"{path} is an earlier result; give another --out")
+    dataset = open_dataset(locate(arguments.dataset))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    return dataset, path
 
 
 def _measure(session: Session, setup: Setup, card: Card, works: dict[str, Work], compiled: bool, smoke: bool) -> None:

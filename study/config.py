@@ -201,21 +201,23 @@ class Launch:
     @property
     def slots(self) -> int:
         """Trials at a time, as far as this machine can tell."""
-        if self.on_cpu:
-            return self.concurrency or self.lanes or 1
-        return self.concurrency or self.gpus * (self.per_gpu or 1) or self.cores
+        room = (1 if self.on_cpu else self.gpus) * (self.per_gpu or 1)
+        wanted = self.concurrency or room or self.cores
+        return min(wanted, room) if room and not self.address else wanted
 
     def placing(self, executor: str) -> "Launch":
-        """The same, with lanes where an executor needs them and nobody said how many.
+        """The same, with lanes where an executor needs them, nobody said how many, and there is a GPU for them."""
+        wants = executor == "stacked" and self.gpus and not self.per_gpu
+        return dataclasses.replace(self, lanes=DEFAULT_LANES) if wants else self
+
+    def check(self, executor: str) -> None:
+        """Refuse to train a stacked study where nothing can be stacked.
 
         Raises:
-            InputError: A stacked study has no GPU to be stacked on.
+            InputError: Naming the remedy.
         """
-        if executor != "stacked" or self.lanes:
-            return self
-        if self.trials_per_gpu or not self.gpus:
+        if executor == "stacked" and not self.lanes:
             raise InputError(
                 "a study of executor=stacked trains in packs; give --lanes N, on a machine with a GPU or with the "
                 "--address of a cluster (or --pack-on-cpu, slowly), or use another --store for --executor loop"
             )
-        return dataclasses.replace(self, lanes=DEFAULT_LANES)

@@ -151,7 +151,8 @@ def launch_of(arguments: argparse.Namespace) -> Launch:
     for flag, shared in (("--lanes", lanes), ("--trials-per-gpu", processes)):
         if shared and not (address or found or on_cpu):
             raise InputError(
-                f"{flag}={shared} on a machine without an NVIDIA GPU; leave it out, or give the --address of a cluster"
+                f"{flag}={shared} on a machine without an NVIDIA GPU; leave it out, give the --address of a cluster, "
+                "or try a pack with --lanes N --pack-on-cpu"
             )
     budget = Budget(arguments.max_hours, arguments.max_cost, arguments.price_per_hour)
     return Launch(cores(), found, address, arguments.concurrency, lanes, processes, on_cpu, budget)

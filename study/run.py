@@ -109,6 +109,8 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
         arguments.max_trials = whole_settings(arguments.max_trials, len(study.seeds_of(protocol_of(study))))
     left = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)
     pending = list(left.values())[: arguments.max_trials]
+    if pending:
+        where.check(executor)
     dataset = open_dataset(locate(study.dataset))
     SEARCHES[study.search].check(study, protocol_of(study), dataset)
     speed = speed_of(study, existing, where)
@@ -172,7 +174,8 @@ def executor_of(study: StudyConfig, existing: Study | None, where: Launch) -> st
     """
     stackable = study.of(protocol_of(study)).is_stackable
     if study.executor == "stacked" and not stackable:
-        raise InputError("executor=stacked takes the network burgess2018-a1 and our objectives alone; use loop")
+        named = ", ".join(study.own) or study.of(protocol_of(study)).pinned["model"][0]
+        raise InputError(f"{named} cannot be stacked, only burgess2018-a1 under our objectives; use --executor loop")
     on_gpu = (where.gpus or where.lanes) and not (where.trials_per_gpu or where.on_cpu)
     suits = "stacked" if on_gpu and stackable else EXECUTORS[0]
     return study.executor or (existing.identity.get("executor", EXECUTORS[0]) if existing else suits)

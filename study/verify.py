@@ -69,7 +69,11 @@ def verify(path: Path, count: int) -> int:
     """
     check_range("--verify-pack", count, 1, 100_000)
     study = open_study(path)
-    task = prepared(study, chosen(study, count))
+    keys = chosen(study, count)
+    if lost := incomplete(study):
+        what = f"{', '.join(lost)} had finished and lost row, arrays or weights"
+        print(f"note: {what}: not looked at; the study run again makes their ends again", flush=True)
+    task = prepared(study, keys)
     print(announced(study, task), flush=True)
     for change in study.changed(provenance([], "")):
         print(f"note: {change}", flush=True)
@@ -88,9 +92,18 @@ def chosen(study: Study, count: int) -> list[str]:
     """
     finished = sorted(key for key, status in study.status().items() if status == "finished")
     if not finished:
-        raise StoreError(f"{study.path} has no finished trial to train again; run the study first")
+        raise StoreError(
+            f"{study.path} has no finished trial, with its arrays and weights, to train again; run the study first"
+        )
     order = sorted(finished, key=lambda key: hashlib.sha256(f"verify {key}".encode()).digest())
     return order[:count]
+
+
+def incomplete(study: Study) -> list[str]:
+    """The keys of trials that had finished, and of which something has been lost since."""
+    events, status = study.events(), study.status()
+    ended = {str(key) for key, kind in zip(events["key"], events["kind"], strict=True) if kind == "finished"}
+    return sorted(key for key in ended if status.get(key) != "finished")
 
 
 def prepared(study: Study, keys: Sequence[str]) -> Task:

@@ -99,9 +99,9 @@ def workers(
 
 
 def beside_the_driver(actor: Any) -> Any:
-    """The actor on the driver's own node, whose disk holds the store."""
+    """The actor on the driver's own node, whose disk holds the store; it comes back as often as it dies."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return actor.options(scheduling_strategy=here)
+    return actor.options(scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
 
 
 def resources(launch: Launch) -> tuple[dict[str, float], int]:
@@ -113,7 +113,9 @@ def resources(launch: Launch) -> tuple[dict[str, float], int]:
     have = ray.cluster_resources()
     cores, gpus = int(have.get("CPU", 0)), int(have.get("GPU", 0))
     if shared := launch.per_gpu or (1 if gpus else None):
-        return {"cpu": 0, "gpu": 1 / shared}, launch.concurrency or max(gpus, 1) * shared
+        room = max(gpus, 1) * shared
+        more = launch.concurrency or room  # of a cluster, more GPUs may join
+        return {"cpu": 0, "gpu": 1 / shared}, more if launch.address else min(more, room)
     if not (cores or launch.concurrency):
         raise InputError(
             "the cluster has neither CPUs nor GPUs for trials yet; say what will join it: --lanes N (or "
@@ -152,7 +154,7 @@ def measured_speed(config: TrialConfig, launch: Launch, executor: str) -> Speed:
         raise InputError(str(error.cause)) from None
     except RayError as error:  # the worker or its node has died
         raise InputError(str(error).splitlines()[0]) from None
-    kind = "a GPU" if "gpu" in reserved else "a core"
+    kind = "a GPU" if "gpu" in reserved and not launch.on_cpu else "a core"
     many = launch.lanes or len(done)
     return Speed.calibrated(
         sum(done) / len(done), f"{kind} of a node that would train{f', {many} at a time' * (many > 1)}"

@@ -157,3 +157,24 @@ def test_without_a_gpu_the_pack_benchmark_says_what_to_do(
     assert main(["--out", str(tmp_path / "out")]) == 2
     assert "--device cpu --smoke" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--dataset", "nowhere"], "unknown dataset 'nowhere'"),
+        (["--out", "OUT"], "gpu_pack.json is an earlier result; give another --out"),
+        (["--out", "/proc/nowhere"], "/proc/nowhere"),
+    ],
+)
+def test_the_pack_benchmark_refuses_before_it_begins(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    (before / "gpu_pack.json").write_text("dear")
+    words = [str(before) if word == "OUT" else word for word in words]
+    assert main(["--device", "cpu", "--smoke", "--out", str(tmp_path / "new"), *words]) == 2
+    assert said in capsys.readouterr().err
+    assert (before / "gpu_pack.json").read_text() == "dear"
+    assert not (tmp_path / "new").exists()

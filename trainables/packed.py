@@ -9,6 +9,7 @@ import os
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -132,20 +133,19 @@ class PackRegistry:
     """
 
     def __init__(self, serving: Serving) -> None:
-        self.serving, self.servers, self.made = serving, {}, 0
+        self.serving, self.servers = serving, dict[tuple[str, str], tuple[str, Any]]()
 
-    def server(self, node: str, gpu: str) -> tuple[int, Any]:
-        """The server of a GPU, made if there is none, and its number."""
+    def server(self, node: str, gpu: str) -> tuple[str, Any]:
+        """The server of a GPU, made if there is none, and a name that no other one ever has."""
         if (node, gpu) not in self.servers:
             here = NodeAffinitySchedulingStrategy(node, soft=False)  # else it inherits the trial's placement group
-            self.made += 1
             options = PackServer.options(scheduling_strategy=here, max_concurrency=THREADS)
-            self.servers[node, gpu] = self.made, options.remote(self.serving, gpu)
+            self.servers[node, gpu] = uuid.uuid4().hex, options.remote(self.serving, gpu)
         return self.servers[node, gpu]
 
-    def died(self, number: int) -> None:
+    def died(self, name: str) -> None:
         """Forget a server that a trial has found dead; another trial may have said so before."""
-        self.servers = {place: server for place, server in self.servers.items() if server[0] != number}
+        self.servers = {place: server for place, server in self.servers.items() if server[0] != name}
 
     def all(self) -> list[Any]:
         """Every server."""
@@ -162,7 +162,7 @@ class PackedTrial(VAETrial):
         """Called by Tune once per process; takes what `VAETrial.setup` does."""
         super().setup(*told, **more)
         self.server: Any = None
-        self.number = self.ticket = 0
+        self.named, self.ticket = "", 0
         context = ray.get_runtime_context()
         self.node, self.gpu = context.get_node_id(), (context.get_accelerator_ids().get("GPU") or ["none"])[0]
 
@@ -195,11 +195,11 @@ class PackedTrial(VAETrial):
         try:
             return self._placed(config)
         except (ActorDiedError, PackFailed):  # before: who has lost no lane need not spend an attempt
-            ray.get(self.registry.died.remote(self.number))
+            ray.get(self.registry.died.remote(self.named))
             return self._placed(config)
 
     def _placed(self, config: TrialConfig) -> Any:
-        self.number, server = ray.get(self.registry.server.remote(self.node, self.gpu))
+        self.named, server = ray.get(self.registry.server.remote(self.node, self.gpu))
         self.ticket = ray.get(server.join.remote(config, self._shelved(config), self.checkpoint_seconds))
         return server
 
@@ -215,5 +215,5 @@ class PackedTrial(VAETrial):
             yield
         except (ActorDiedError, PackFailed):
             self.server = None
-            ray.get(self.registry.died.remote(self.number))
+            ray.get(self.registry.died.remote(self.named))
             raise

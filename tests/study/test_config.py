@@ -97,6 +97,9 @@ def test_settling_chooses_only_what_nobody_has_chosen() -> None:
         (Launch(cores=2, gpus=2, lanes=32), 64),
         (Launch(cores=2, lanes=8, on_cpu=True), 8),
         (Launch(cores=2, lanes=8), 2),
+        (Launch(cores=2, lanes=8, on_cpu=True, concurrency=9), 8),
+        (Launch(cores=2, lanes=8, on_cpu=True, concurrency=3), 3),
+        (Launch(cores=2, lanes=8, concurrency=64, address="auto"), 64),
     ],
 )
 def test_slots(launch: Launch, slots: int) -> None:
@@ -113,14 +116,18 @@ def test_a_pack_on_the_cpu_leaves_the_gpus_alone(monkeypatch: pytest.MonkeyPatch
 
 def test_a_stacked_study_is_placed_in_packs_or_nowhere() -> None:
     alone, card = Launch(cores=2), Launch(cores=2, gpus=1)
-    assert alone.placing("loop") == alone
-    assert card.placing("loop") == card
+    shared, few = dataclasses.replace(card, trials_per_gpu=4), dataclasses.replace(card, lanes=4)
+    for where in (alone, card, shared, few):
+        assert where.placing("loop") == where
+        where.check("loop")
     assert card.placing("stacked").lanes == 32
-    few = dataclasses.replace(card, lanes=4)
-    assert few.placing("stacked") == few
-    for nowhere in (alone, dataclasses.replace(card, trials_per_gpu=4)):
+    for where in (alone, shared, few):
+        assert where.placing("stacked") == where
+    for where in (few, card.placing("stacked")):
+        where.check("stacked")
+    for where in (alone, shared):
         with pytest.raises(InputError, match="executor=stacked trains in packs; give --lanes N"):
-            nowhere.placing("stacked")
+            where.check("stacked")
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
                 "--set",
                 "objective=examples.free_bits:free_bits",
             ],
-            "executor=stacked takes the network burgess2018-a1 and our objectives alone; use loop",
+            "examples.free_bits:free_bits cannot be stacked, only burgess2018-a1 under our objectives; use --executor",
         ),
         (["--sampler", "tpe"], "--sampler belongs to --search tradeoff; leave it out of capacity_grid"),
         (["--stop-futile"], "--stop-futile belongs to --search tradeoff"),

@@ -154,6 +154,7 @@ def test_without_a_second_seed_nothing_is_flagged(
     (path / "checkpoints" / next(iter(made))).write_bytes(made[next(iter(made))].weights)
     code, output, _ = verified(path, capsys)
     assert (code, "the spread over seeds is unknown" in output) == (0, True)
+    assert "had finished and lost row, arrays or weights: not looked at" in output
 
 
 def test_ctrl_c_ends_with_130(
@@ -178,7 +179,7 @@ def test_bad_input_is_one_line(made: Made, tiny: Dataset, tmp_path: Path, capsys
     assert "nowhere is no store" in refused(tmp_path / "nowhere")
     key = next(iter(made))
     shutil.rmtree(path / "arrays")
-    assert "has no finished trial to train again; run the study first" in refused(path)
+    assert "has no finished trial, with its arrays and weights, to train again; run the study first" in refused(path)
     here = tmp_path / "moved.h5"
     shutil.copy(tiny.path, here)
     moved = dataclasses.replace(tiny, path=here)

@@ -10,6 +10,7 @@ import pytest
 import ray
 from ray.exceptions import ActorDiedError
 
+from study.workers import beside_the_driver
 from trainables.checks import ConfigError
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import DatasetError, open_dataset
@@ -43,7 +44,7 @@ class Packs:
 
     def __init__(self, path: Path, **changes: Any) -> None:
         told = Serving(EVALUATION, "loop", str(path), on_cpu=True)
-        self.registry: Any = PackRegistry.remote(dataclasses.replace(told, **changes))  # type: ignore[attr-defined]
+        self.registry: Any = beside_the_driver(PackRegistry).remote(dataclasses.replace(told, **changes))
         self.shelf: Any = FakeShelf.remote()  # type: ignore[attr-defined]
 
     def trial(self, chosen: TrialConfig) -> PackedTrial:
@@ -141,6 +142,16 @@ def test_a_trial_that_is_sent_to_a_dead_server_gets_another_at_once(tiny_path: P
     assert packs.trial(config(tiny_path, seed=31)).step()[ROW]["step"] == 2
     assert len(packs.servers) == 1
     assert packs.servers != [server]
+
+
+def test_the_registrys_death_is_that_of_its_servers_and_no_more(tiny_path: Path, packs: Packs) -> None:
+    chosen = config(tiny_path, seed=30)
+    run = packs.trial(chosen)
+    ray.get(packs.shelf.put.remote(chosen.key(), run.step()[STATE]))
+    ray.kill(packs.registry, no_restart=False)
+    with pytest.raises(ActorDiedError):
+        run.step()
+    assert packs.trial(chosen).step()[ROW]["step"] == 4
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_20_updates_are_those_of_each_alone_in_float64(tiny: Dataset, form: str)
         torch.testing.assert_close(stack.update()[: len(alone)], losses, rtol=1e-10, atol=1e-9)
         if update == 0:
             stack.give(packed)
-            assert max(map(distance, packed, alone)) < 1e-9
+            assert max(map(distance, packed, alone)) < 1e-10
     stack.give(packed)
     assert [trainer.step for trainer in packed] == [20] * len(packed)
     assert max(map(distance, packed, alone)) < 1e-6
@@ -110,6 +110,17 @@ def test_an_update_is_that_of_each_alone_from_saved_states(tiny: Dataset, form: 
         assert one.optimizer.state_dict()["state"].keys() == other.optimizer.state_dict()["state"].keys()
         parameter = next(other.model.parameters())
         assert other.optimizer.state[parameter]["step"] == one.step
+
+
+def test_an_update_knows_no_order_and_no_company_in_float64(tiny: Dataset) -> None:
+    images, quiet, turned, few = Resident(tiny, CPU), *(doubled(trainers(tiny)[:3]) for _ in range(3))
+    for lanes in (quiet, turned[::-1], few[1:2]):
+        stack = Stack(lanes[0], images, width=4)
+        stack.take(lanes)
+        stack.update()
+        stack.give(lanes)
+    assert max(map(distance, turned, quiet)) < 1e-10
+    assert distance(few[1], quiet[1]) < 1e-10
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="no native bf16")
