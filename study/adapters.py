@@ -22,6 +22,8 @@ from trainables.config import TrialConfig, from_dict
 from trainables.trial import ARRAYS, DIVERGED, LOG, NOTICE, ROW, STATE
 
 PROGRESS_SECONDS = 15.0
+FAILED_IN_A_ROW = 10
+"""Trials that fail without a report of any other between them: then the machine is at fault, and not they."""
 RECENT_MARKS = 9
 """Progress lines back to which the rate lately is taken: two minutes."""
 
@@ -103,6 +105,7 @@ class StoreCallback(Callback):
         self.began, self.shown = time.monotonic(), 0.0
         self.marks = deque([(self.began, sum(self.steps.values()))], maxlen=RECENT_MARKS)
         self.began_steps = self.marks[0][1]
+        self.failed_in_a_row = 0
         configs = study.configs()
         for key, row in study.last_rows().items():
             self.front.add(configs[key], row)
@@ -120,7 +123,7 @@ class StoreCallback(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Store a report: first its row, then the checkpoint that belongs to it."""
-        key = config_of(trial).key()
+        key, self.failed_in_a_row = config_of(trial).key(), 0
         row, state, arrays = result.pop(ROW, {}), result.pop(STATE, None), result.pop(ARRAYS, None)
         self.store.append_log(key, result.pop(LOG, ""))
         if notice := result.pop(NOTICE, ""):
@@ -156,6 +159,11 @@ class StoreCallback(Callback):
         self._ended(trial, {})
         self.stop.running.discard(key)
         self.show(f"trial {key} failed: {_last_line(trial)}; see {self.store.log_path(key)}")
+        self.failed_in_a_row += 1
+        if self.failed_in_a_row == FAILED_IN_A_ROW:
+            self.stop.asked = True
+            many = f"{FAILED_IN_A_ROW} trials in a row have failed"
+            self.show(f"{many}: stopping, before the rest does; mend it, and the command with --retry-failed goes on")
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial has left Tune; without a result of its own it was given up or interrupted."""

@@ -225,6 +225,22 @@ def test_failed_diverged_and_interrupted_are_told_apart(store: Store, error_file
     assert open_study(store.path).status()[CONFIGS[0].key()] == "interrupted"
 
 
+def test_a_machine_that_fails_every_trial_does_not_drain_the_study(store: Store, error_file: Path) -> None:
+    watch, shown = callback(store)
+    fine, failing = tune_trial(CONFIGS[0]), [
+        tune_trial(dataclasses.replace(CONFIGS[1], seed=seed), error_file) for seed in range(2, 22)
+    ]  # fmt: skip
+    watch.on_trial_start(0, [], fine)
+    for place, trial in enumerate(failing[:18]):
+        if place == 9:  # one report between nine and nine: it is not the machine
+            watch.on_trial_result(0, [], fine, {ROW: row(2), LOG: ""})
+        watch.on_trial_error(0, [], trial)
+    assert not watch.stop.asked
+    watch.on_trial_error(0, [], failing[18])
+    assert watch.stop.asked
+    assert shown[-1].startswith("10 trials in a row have failed: stopping")
+
+
 def test_a_process_that_dies_before_its_trial_has_started_is_a_failure_of_that_trial_alone(store: Store) -> None:
     watch, _ = callback(store)
     trial, key = tune_trial(CONFIGS[0]), CONFIGS[0].key()
