@@ -38,7 +38,7 @@ browser: setup ## A browser for the tests of the report page: the system's Chrom
 	$(PYTHON_IN_VENV) -m playwright install chromium
 
 test: setup browser ## Run the fast tests
-	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: setup browser ## Run the slow tests
 	$(PYTHON_IN_VENV) -m pytest -m slow $(ARGS)
