@@ -233,8 +233,13 @@ def test_text_is_told_from_its_ground(scheme: Any, tab: Tab) -> None:
     assert (page > 0.5) is (scheme == "light")
     for ground in (page, wash):
         assert all(contrast(text, ground) >= 4.5 for text in (ink, muted, accent))
-    drawn = tab.evaluate("document.querySelector('.plot').layout.paper_bgcolor")
-    assert (luminance(drawn) > 0.5) is (scheme == "light")  # the plot follows
+    drawn = ""
+    for _ in range(100):  # the plot follows, once the page has heard of it
+        drawn = tab.evaluate("document.querySelector('.plot').layout.paper_bgcolor")
+        if (luminance(drawn) > 0.5) is (scheme == "light"):
+            break
+        tab.wait_for_timeout(100)
+    assert (luminance(drawn) > 0.5) is (scheme == "light")
 
 
 @pytest.mark.slow
