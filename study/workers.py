@@ -172,7 +172,7 @@ def _alone(config: dict[str, Any], seconds: float) -> float:
 def _in_a_pack(config: dict[str, Any], seconds: float, lanes: int, executor: str, on_cpu: bool) -> float:
     from trainables.speed import updates_per_second, updates_per_second_packed
 
-    trial = from_dict(TrialConfig, config)
+    trial, device = from_dict(TrialConfig, config), "cpu" if on_cpu else None
     if executor == "loop":  # one lane after another
-        return updates_per_second(trial, seconds) / lanes
-    return updates_per_second_packed(trial, seconds, lanes, "cpu" if on_cpu else "cuda")
+        return updates_per_second(trial, seconds, device) / lanes
+    return updates_per_second_packed(trial, seconds, lanes, device)

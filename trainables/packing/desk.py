@@ -16,9 +16,9 @@ from trainables.measurement import Measurement
 
 LEASE_SECONDS = 900.0
 """A trial scores a full evaluation in less, whatever the machine; a lane that nobody asks for costs memory alone."""
-_STDERR = 2
 PATIENCE = 0.25
 """Share of the last round that the next one waits for lanes whose trials are still scoring: who misses it loses all."""
+_STDERR = 2  # the descriptor itself: Ray replaces sys.stderr
 
 
 class Trains(Protocol):

@@ -26,6 +26,8 @@ from trainables.trainer import Trainer
 EVALUATION = Evaluation(report_every=2, report_rows=8, probe_rows=12)
 BASE = TrialConfig(steps=5, ramp_steps=3, batch_size=2, latents=3, capacity_max=3.0, gamma=10.0, dataset="tiny")
 EXECUTORS = ("loop", "stacked")
+Heard = dict[str, list[Measurement]]
+"""What each lane's trial was told, in order."""
 FEW = settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -58,9 +60,9 @@ def step_of(measured: Measurement | Exception) -> int:
     return measured.step
 
 
-def finish(running: Pack) -> dict[str, list[Measurement]]:
+def finish(running: Pack) -> Heard:
     """Every measurement of every lane, lanes leaving at their ends."""
-    heard: dict[str, list[Measurement]] = {name: [] for name in running.lanes}
+    heard: Heard = {name: [] for name in running.lanes}
     while running.lanes:
         for name, measured in list(running.advance(list(running.lanes))):
             assert isinstance(measured, Measurement), measured
@@ -90,6 +92,13 @@ def assert_same(ours: Measurement, theirs: Measurement, executor: str) -> None:
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-3)
 
 
+def assert_all_same(heard: Heard, expected: Heard, executor: str) -> None:
+    """Every report of every lane that was heard of."""
+    for name, ours in heard.items():
+        for one, other in zip(ours, expected[name], strict=True):
+            assert_same(one, other, executor)
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 @given(configs=packs)
 @FEW
@@ -97,13 +106,8 @@ def test_a_lane_is_its_trial_alone_with_one_report_at_each_of_its_steps(
     tiny: Dataset, executor: str, configs: list[TrialConfig]
 ) -> None:
     heard = finish(pack(tiny, executor, configs))
-    for config in configs:
-        expected = alone(tiny, config)
-        ours = heard[config.key()]
-        assert [each.step for each in ours] == [each.step for each in expected]
-        assert all(a.step < b.step for a, b in itertools.pairwise(ours))
-        for one, other in zip(ours, expected, strict=True):
-            assert_same(one, other, executor)
+    assert_all_same(heard, {config.key(): alone(tiny, config) for config in configs}, executor)
+    assert all(a.step < b.step for ours in heard.values() for a, b in itertools.pairwise(ours))
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -115,7 +119,8 @@ def test_order_company_and_moves_change_nothing(
     quiet = finish(pack(tiny, executor, configs))
     others = data.draw(st.permutations(configs))
     busy = pack(tiny, executor, others[:-1])
-    late, heard = others[-1], {config.key(): [] for config in configs}
+    late: TrialConfig | None = others[-1]
+    heard: Heard = {config.key(): [] for config in configs}
     while busy.lanes:
         resting = data.draw(st.sampled_from(sorted(busy.lanes)))
         awake = [name for name in busy.lanes if name != resting or len(busy.lanes) == 1]
@@ -130,9 +135,7 @@ def test_order_company_and_moves_change_nothing(
         if late:
             busy.join(late.key(), late)
             late = None
-    for name, ours in heard.items():
-        for one, other in zip(ours, quiet[name], strict=True):
-            assert_same(one, other, executor)
+    assert_all_same(heard, quiet, executor)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -149,10 +152,8 @@ def test_a_lane_that_diverges_ends_alone(
     heard = finish(busy)
     (end,) = heard.pop(spoilt)
     assert (end.diverged, end.done) == (True, True)
-    for name, ours in heard.items():
-        for one, other in zip(ours, quiet[name], strict=True):
-            assert_same(one, other, executor)
-            assert math.isfinite(one.recon)
+    assert_all_same(heard, quiet, executor)
+    assert all(math.isfinite(each.recon) for ours in heard.values() for each in ours)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -215,9 +216,7 @@ def test_lanes_that_do_not_fit_train_in_turn_and_lose_nothing(tiny: Dataset, mon
         "no memory for 5 lanes at once: they train 4 at a time",
         "no memory for 4 lanes at once: they train 2 at a time",
     ]
-    for name, ours in heard.items():
-        for one, other in zip(ours, quiet[name], strict=True):
-            assert_same(one, other, "stacked")
+    assert_all_same(heard, quiet, "stacked")
 
 
 @pytest.mark.parametrize("where", ["evaluate", "measure"])
