@@ -1,6 +1,7 @@
-"""Tune's Searcher, Callback and Stopper, and the shelf actor: thin faces between Tune and the store."""
+"""Tune's Searcher, Callback and Stopper: thin faces between Tune and the store."""
 
 import json
+import math
 import re
 import time
 from collections import deque
@@ -24,6 +25,10 @@ from trainables.trial import ARRAYS, DIVERGED, LOG, NOTICE, ROW, STATE
 PROGRESS_SECONDS = 15.0
 FAILED_IN_A_ROW = 10
 """Trials that fail without a report of any other between them: then the machine is at fault, and not they."""
+MAX_FAILURES = 2
+"""Attempts of a trial beyond its first, in a row: one that gets further has them all again."""
+NODE_DIED = "its node has died"
+"""Ray's words for it."""
 RECENT_MARKS = 9
 """Progress lines back to which the rate lately is taken: two minutes."""
 
@@ -86,6 +91,7 @@ class StoreCallback(Callback):
         stop: Told which trials are running.
         show: Takes a line for the user.
         budget: When the study stops for today, as if asked to, and what an hour costs.
+        hang_seconds: A trial that is silent for longer is ended, from outside: its own watch has not ended it.
     """
 
     def __init__(
@@ -95,11 +101,16 @@ class StoreCallback(Callback):
         stop: SourceStopper,
         show: Callable[[str], None],
         budget: Budget | None = None,
+        hang_seconds: float = math.inf,
     ) -> None:
         self.store, self.source, self.stop, self.show, self.budget = store, source, stop, show, budget or Budget()
+        self.hang_seconds = hang_seconds
+        self.heard: dict[str, tuple[float, Trial]] = {}
+        """When each running trial was last heard of, by the monotonic clock."""
         study = open_study(store.path)
         self.attempts, self.status = study.attempts(), study.status()
         self.steps = study.steps()
+        self.furthest = dict(self.steps)
         self.front = Front(source.target, source.replicates)
         self.shown_front: Sequence[str] = ()
         self.began, self.shown = time.monotonic(), 0.0
@@ -118,12 +129,14 @@ class StoreCallback(Callback):
         self.attempts[key] = self.attempts.get(key, 0) + 1
         self._event(key, "started", json.dumps(asdict(config)))
         self.stop.running.add(key)
+        self.heard[key] = time.monotonic(), trial
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Store a report: first its row, then the checkpoint that belongs to it."""
         key, self.failed_in_a_row = config_of(trial).key(), 0
+        self.heard[key] = time.monotonic(), trial
         row, state, arrays = result.pop(ROW, {}), result.pop(STATE, None), result.pop(ARRAYS, None)
         self.store.append_log(key, result.pop(LOG, ""))
         if notice := result.pop(NOTICE, ""):
@@ -134,6 +147,9 @@ class StoreCallback(Callback):
             self._event(key, "diverged", f"the loss was not finite before step {diverged_at}")
             self._ended(trial, {})
             return
+        if row["step"] > self.furthest.get(key, 0):  # what has cost it attempts was not the trial
+            self.furthest[key] = row["step"]
+            trial.max_failures = trial.num_failures + MAX_FAILURES
         self.steps[key] = row["step"]
         if arrays is not None:
             self.store.finish(key, self.attempts[key], row, arrays, state)
@@ -148,6 +164,8 @@ class StoreCallback(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A failed attempt that Tune will repeat, from the last checkpoint."""
         key = self._begun(trial)
+        if NODE_DIED in failure(trial):  # a spot machine may be taken before a trial gets anywhere, and again
+            trial.max_failures += 1
         self._log_failure(key, trial)
         self._event(key, "retried", _last_line(trial))
 
@@ -175,8 +193,9 @@ class StoreCallback(Callback):
         self.stop.running.discard(key)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Flush what waits, and show the progress from time to time."""
+        """Flush what waits, end what hangs, and show the progress from time to time."""
         self.store.tick()
+        self._end_the_hung()
         limit = self.budget.seconds
         if limit is not None and not self.stop.asked and time.monotonic() - self.began >= limit:
             self.stop.asked = True
@@ -184,6 +203,16 @@ class StoreCallback(Callback):
         if time.monotonic() - self.shown >= PROGRESS_SECONDS:
             self.shown = time.monotonic()
             self.show(str(self.snapshot(self.shown)))
+
+    def _end_the_hung(self) -> None:
+        """Kill trials that have been silent for too long: Tune hears that they died, and tries them again."""
+        now = time.monotonic()
+        for key, (since, trial) in list(self.heard.items()):
+            if now - since > self.hang_seconds:
+                del self.heard[key]
+                if key in self.stop.running and trial.temporary_state.ray_actor is not None:
+                    self.show(f"trial {key} has not reported for {duration(now - since)}: ended, and tried again")
+                    ray.kill(trial.temporary_state.ray_actor)
 
     def snapshot(self, now: float | None) -> Snapshot:
         """Where the study stands at `now`, seconds of the monotonic clock; without rates where that is None."""
@@ -245,15 +274,3 @@ def _last_line(trial: Trial) -> str:
     lines = failure(trial).splitlines()
     named = re.compile(r"[\w.]*(Error|Exception|Exit|Failed|Expired)\b")  # the last two are those of a pack
     return next((line for line in reversed(lines) if named.match(line)), lines[-1])
-
-
-@ray.remote(num_cpus=0)
-class Shelf:
-    """Gives trials on any node the checkpoints of the driver's store."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def get(self, key: str) -> bytes | None:
-        """The last checkpoint of a trial, if it has one."""
-        return open_study(self.path).checkpoint(key)

@@ -188,6 +188,8 @@ class Launch:
     """Trials that each GPU trains in one pack; None: every trial is a process of its own."""
     trials_per_gpu: int | None = None
     """Processes that share a GPU. Given, as with `lanes`, trials ask for GPUs even where none has joined yet."""
+    hang_seconds: float | None = None
+    """A trial that has not reported for so long is ended and tried again; None for what no trial takes."""
     on_cpu: bool = False
     """Whether the pack trains on the CPU of this machine: to try packs where there is no GPU."""
     budget: Budget = field(default_factory=Budget)

@@ -71,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--trials-per-gpu", type=int, metavar="N", help="processes of a trial each that share one GPU")
     where.add_argument("--executor", metavar="NAME", help="loop or stacked; fixed when a study is created")
     where.add_argument("--pack-on-cpu", action="store_true", help="train the --lanes of one pack on this machine's CPU")
+    where.add_argument("--hang-minutes", type=float, metavar="M",
+                       help="a trial without a report for so long is ended and tried again")  # fmt: skip
     where.add_argument("--address", help="host:port of a running Ray cluster, or auto on its head")
 
     adaptive = flags.add_argument_group("--search tradeoff", "ranges are given as --set KEY=LOW:HIGH")
@@ -155,4 +157,15 @@ def launch_of(arguments: argparse.Namespace) -> Launch:
                 "or try a pack with --lanes N --pack-on-cpu"
             )
     budget = Budget(arguments.max_hours, arguments.max_cost, arguments.price_per_hour)
-    return Launch(cores(), found, address, arguments.concurrency, lanes, processes, on_cpu, budget)
+    check_range("--hang-minutes", arguments.hang_minutes, 0.01, 1e6)
+    return Launch(
+        cores=cores(),
+        gpus=found,
+        address=address,
+        concurrency=arguments.concurrency,
+        lanes=lanes,
+        trials_per_gpu=processes,
+        hang_seconds=arguments.hang_minutes and 60 * arguments.hang_minutes,
+        on_cpu=on_cpu,
+        budget=budget,
+    )

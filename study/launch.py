@@ -1,6 +1,7 @@
 """Runs a study from its plan to its report: the store, Ray, the Tuner, signals and the exit code."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -14,17 +15,15 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from study.adapters import SourceSearcher, SourceStopper, StoreCallback
+from study.adapters import MAX_FAILURES, SourceSearcher, SourceStopper, StoreCallback
 from study.config import Launch
 from study.plan import Speed, duration, to_run
 from study.source import Source
-from study.store import Store, open_study
+from study.store import Store, no_room, open_study
 from study.workers import measured_speed, start_ray, workers
 from trainables.config import Evaluation, TrialConfig
 from trainables.trial import VAETrial
 
-MAX_FAILURES = 2
-"""Attempts of a trial beyond its first."""
 DONE, FAILED, LEFT_OVER = 0, 1, 3
 
 
@@ -67,6 +66,10 @@ def train(
 
     Returns:
         0, or 128 + the signal that stopped it.
+
+    Raises:
+        InputError: As `run`.
+        StoreError: The store's disk is full.
     """
     with _quiet(store.path / "logs") as show:
         code, began = DONE, time.monotonic()
@@ -79,8 +82,14 @@ def train(
                 show(f"predicted: {store.record_actual(took)}; took {took}")
             for line in source.closing():
                 show(line)
-        finally:
             store.close()
+        except Exception as error:  # Tune's own class wraps what a callback has raised
+            if full := no_room(store.path, error):
+                raise full from None
+            raise
+        finally:
+            with contextlib.suppress(OSError):
+                store.close()
     return code
 
 
@@ -94,8 +103,10 @@ def _tune(
 ) -> int:
     """Run Tune over what the source has; DONE, or 128 + the signal that stopped it."""
     stop = SourceStopper(source)
-    scratch = tempfile.mkdtemp(prefix="capacity-study-")  # Tune's own folder; the store is the record
+    scratch = scratch_of(store.path)
+    shutil.rmtree(scratch, ignore_errors=True)  # of a driver that was killed
     try:
+        scratch.mkdir(mode=0o700)
         start_ray(launch)
         dataset = next(iter(source.planned().values())).dataset
         ours = workers(store.path, dataset, evaluation, launch, trainable)
@@ -103,7 +114,7 @@ def _tune(
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**6)
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-        callback = StoreCallback(store, source, stop, show, launch.budget)
+        callback = StoreCallback(store, source, stop, show, launch.budget, ours.hang_seconds)
         tuner = tune.Tuner(
             ours.trainable,
             tune_config=tune.TuneConfig(
@@ -115,7 +126,7 @@ def _tune(
             ),
             run_config=tune.RunConfig(
                 name="study",
-                storage_path=scratch,
+                storage_path=str(scratch),
                 verbose=0,
                 stop=stop,
                 callbacks=[callback],
@@ -134,6 +145,12 @@ def _tune(
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def scratch_of(store: Path) -> Path:
+    """Tune's own folder of a study, which has one driver at a time; the store is the record."""
+    named = hashlib.sha256(os.fsencode(store.resolve())).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"capacity-study-{os.getuid()}-{named}"
 
 
 def calibrate(config: TrialConfig, launch: Launch, executor: str) -> Speed:
@@ -188,14 +205,15 @@ def _quiet(folder: Path) -> Iterator[Callable[[str], None]]:
     def show(line: str) -> None:
         with contextlib.suppress(OSError):  # a terminal that has been closed costs the study nothing
             os.write(terminal, f"{line}\n".encode())
-        with (folder / "progress.txt").open("a") as progress:
+        with contextlib.suppress(OSError), (folder / "progress.txt").open("a") as progress:  # nor does a full disk
             progress.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
     try:
         yield show
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for chatty in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                chatty.flush()
         os.dup2(terminal, 1)
         os.dup2(errors, 2)
         os.close(terminal)

@@ -1,6 +1,5 @@
 """What is checked and recorded before a study starts; without Ray and torch."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -10,12 +9,11 @@ from typing import Any
 
 from study.store import StoreError
 from trainables.checks import InputError
+from trainables.software import commit, versions
 
 PROBE_SECONDS = 3.0
 TRIAL_BYTES, LANE_BYTES = 700_000_000, 260_000_000
 """Of a trial's process at its largest, with torch; and of one that asks a pack (docs/packing.md)."""
-PACKAGES = ("torch", "ray", "optuna", "numpy", "h5py", "pandas", "scipy", "scikit-learn")
-"""Those whose release may change a number; recorded with every run."""
 
 
 def cores() -> int:
@@ -102,21 +100,9 @@ def check_memory(trials: int, packed: bool) -> None:
 def provenance(command: list[str], predicted: str) -> dict[str, Any]:
     """What a reader needs to repeat the study: code, versions, hardware, command and predicted price."""
     return {
-        "commit": _commit(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        "commit": commit(),
+        "versions": versions(),
         "hardware": {"host": platform.node(), "machine": platform.machine(), "cores": os.cpu_count()},
         "command": " ".join(command),
         "predicted": predicted,
     }
-
-
-def _commit() -> str:
-    ask = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    try:
-        told = subprocess.run(ask, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    except OSError:  # no git here
-        return "unknown"
-    return told.stdout.strip() or "unknown"

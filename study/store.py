@@ -19,7 +19,7 @@ from study.parts import Parts
 from study.reader import StoreError, Study, Trial, description, open_study
 from study.scores import Scores, read_scores
 
-__all__ = ["Scores", "Store", "StoreError", "Study", "Trial", "compare", "open_study", "read_scores"]
+__all__ = ["Scores", "Store", "StoreError", "Study", "Trial", "compare", "no_room", "open_study", "read_scores"]
 
 FLUSH_ROWS, FLUSH_SECONDS, COMPACT_PARTS = 200, 2.0, 500
 
@@ -142,12 +142,15 @@ class Store:
         return self.path / "logs" / f"{key}.txt"
 
     def close(self) -> None:
-        """Flush, write `trials.parquet` and give the lock back."""
-        if not self._lock.closed:
+        """Flush, write `trials.parquet` and give the lock back, whether there was room for them or not."""
+        if self._lock.closed:
+            return
+        try:
             self.flush()
             aside = self.path / "trials.aside"
             open_study(self.path).trials().to_parquet(aside)
             os.replace(aside, self.path / "trials.parquet")
+        finally:
             self._lock.close()
 
     def __enter__(self) -> "Store":
@@ -170,11 +173,25 @@ class Store:
         os.replace(aside, path)
 
 
+def no_room(path: Path, error: Exception) -> StoreError | None:
+    """What to say where a store's disk is full; None where the error is another one, whoever raised it."""
+    if "No space left" not in str(error):  # pyarrow and HDF5 keep the words of the system, not always its number
+        return None
+    return StoreError(
+        f"store {path} cannot be written: its disk is full; free some, and the same command continues: what was not "
+        "stored is trained again"
+    )
+
+
 def _write_aside(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.aside")
-    aside.write_bytes(content)
-    os.replace(aside, path)
+    try:
+        aside.write_bytes(content)
+        os.replace(aside, path)
+    except OSError:
+        aside.unlink(missing_ok=True)  # of a full disk every byte counts
+        raise
 
 
 def _now() -> str:

@@ -10,19 +10,23 @@ from ray import tune
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.adapters import Shelf
 from study.config import Launch
 from study.plan import Speed
+from study.shelf import Shelf
 from study.store import open_study
 from trainables.checks import InputError
 from trainables.config import Evaluation, TrialConfig, from_dict
+from trainables.data.cache import cache_folder
 from trainables.packed import PackedTrial, PackRegistry
+from trainables.software import check_software, software
 from trainables.trial import VAETrial
 
 GPU_CHECKPOINT_SECONDS = 60.0
 HANG_SECONDS = 900.0
 """A trial's start and a full evaluation take less, whatever the machine."""
-CALIBRATION_SECONDS, CALIBRATION_TIMEOUT = 4.0, 90.0
+DRIVER_PATIENCE = 1.5
+"""As much longer the driver waits, for a process that is stopped, or a node that is: neither ends itself."""
+CALIBRATION_SECONDS, CALIBRATION_TIMEOUT, CHECK_TIMEOUT = 4.0, 90.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,12 @@ class Workers:
     Attributes:
         trainable: With all that its trials are told.
         slots: Trials at a time.
+        hang_seconds: A trial that is silent for longer has not been ended by its own watch.
     """
 
     trainable: Any
     slots: int
+    hang_seconds: float
 
 
 def start_ray(launch: Launch) -> None:
@@ -75,14 +81,17 @@ def workers(
         trainable: Instead of our own trials.
 
     Raises:
-        InputError: As `resources`.
+        InputError: As `resources`, or as `check_nodes`.
     """
     reserved, slots = resources(launch)
+    if launch.address:
+        check_nodes()
     identity = open_study(store).identity
-    hang_seconds = HANG_SECONDS + evaluation.report_every  # slower than one update a second is a hang
+    hang_seconds = launch.hang_seconds or HANG_SECONDS + evaluation.report_every  # a second an update is a hang
     told: dict[str, Any] = {
         "evaluation": asdict(evaluation),
-        "shelf": beside_the_driver(Shelf).remote(str(store.resolve())),
+        "shelf": beside_the_driver(Shelf).remote(str(store.resolve()), dataset, str(cache_folder().resolve())),
+        "software": software() if launch.address else None,  # nodes that join later are held to it too
         "dataset_sha256": identity["dataset"],
         "hang_seconds": hang_seconds,
         "checkpoint_seconds": GPU_CHECKPOINT_SECONDS if "gpu" in reserved and not launch.on_cpu else 0.0,
@@ -92,15 +101,41 @@ def workers(
         told["hang_seconds"] = 2 * hang_seconds * launch.lanes  # its server is the first to notice
         slower = launch.lanes if launch.on_cpu else 1  # a stack there takes as long as all of its lanes
         serving = kind.serving(
-            evaluation, identity["executor"], dataset, identity["dataset"], launch.on_cpu, hang_seconds * slower
+            evaluation=evaluation,
+            executor=identity["executor"],
+            dataset=dataset,
+            dataset_sha256=identity["dataset"],
+            on_cpu=launch.on_cpu,
+            hang_seconds=hang_seconds * slower,
+            shelf=told["shelf"],
         )
         told["registry"] = beside_the_driver(PackRegistry).remote(serving)
-    return Workers(tune.with_resources(tune.with_parameters(kind, **told), reserved), slots)
+    ours = tune.with_resources(tune.with_parameters(kind, **told), reserved)
+    return Workers(ours, slots, DRIVER_PATIENCE * told["hang_seconds"])
+
+
+def check_nodes() -> None:
+    """Refuse a cluster some node of which runs other software than the driver, before the first trial.
+
+    Raises:
+        InputError: Naming the nodes, what differs and the remedy.
+    """
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    asked = [_checked.options(scheduling_strategy=_on(node)).remote(software()) for node in nodes]
+    try:
+        problems = [said for said in ray.get(asked, timeout=CHECK_TIMEOUT) if said]
+    except GetTimeoutError:
+        raise InputError(f"not every node has answered within {CHECK_TIMEOUT:.0f} s; end those that hang") from None
+    except RayError as error:  # it cannot import the project, or has died
+        reason = str(error).splitlines()[-1]
+        raise InputError(f"a node cannot run the project ({reason}); set it up as the head is, or end it") from None
+    if problems:
+        raise InputError("; ".join(dict.fromkeys(problems)))
 
 
 def beside_the_driver(actor: Any) -> Any:
     """The actor on the driver's own node, whose disk holds the store; it comes back as often as it dies."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    here = _on(ray.get_runtime_context().get_node_id())
     return actor.options(scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
 
 
@@ -159,6 +194,19 @@ def measured_speed(config: TrialConfig, launch: Launch, executor: str) -> Speed:
     return Speed.calibrated(
         sum(done) / len(done), f"{kind} of a node that would train{f', {many} at a time' * (many > 1)}"
     )
+
+
+def _on(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _checked(expected: dict[str, str]) -> str:
+    try:
+        check_software(expected)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 @ray.remote(max_retries=0)

@@ -30,7 +30,7 @@ MAY_IMPORT = {
         "trainables.metrics",
     ),
 }
-LOADS_RAY = {"study.adapters", "study.launch", "study.workers", "trainables.packed", "trainables.trial"}
+LOADS_RAY = {"study.adapters", "study.launch", "study.shelf", "study.workers", "trainables.packed", "trainables.trial"}
 LOADS_TORCH = {
     "trainables.alone",
     "trainables.checkpoint",

@@ -45,6 +45,7 @@ class Serving:
         dataset_sha256: Of the study's; None for any.
         on_cpu: Whether the pack trains on the CPU, beside a GPU that Ray was only told of.
         hang_seconds: A report that takes longer dumps the stacks and ends the process.
+        shelf: The driver's, which has the dataset for nodes without it; None where this is its machine.
     """
 
     evaluation: Evaluation
@@ -53,6 +54,7 @@ class Serving:
     dataset_sha256: str | None = None
     on_cpu: bool = False
     hang_seconds: float = 3600.0
+    shelf: Any = None
 
     def pack(self) -> Trains:
         """The pack of this process, without lanes.
@@ -74,7 +76,7 @@ class Serving:
                 "CUDA build there, or use --pack-on-cpu"
             )
         device = "cpu" if self.on_cpu else "cuda"
-        return Pack(self.evaluation, open_checked(self.dataset, self.dataset_sha256), self.executor, device)
+        return Pack(self.evaluation, open_checked(self.dataset, self.dataset_sha256, self.shelf), self.executor, device)
 
 
 @ray.remote(num_cpus=0)
@@ -206,7 +208,7 @@ class PackedTrial(VAETrial):
     def _scorer(self, config: TrialConfig) -> "Scorer":
         from trainables.scoring import Scorer
 
-        return Scorer(open_checked(config.dataset, self.dataset_sha256), self.evaluation, config)
+        return Scorer(open_checked(config.dataset, self.dataset_sha256, self.shelf), self.evaluation, config)
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ import contextlib
 import faulthandler
 import io
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -15,6 +16,7 @@ from ray import tune
 
 from trainables import hardware
 from trainables.config import Evaluation, TrialConfig, from_dict
+from trainables.software import check_software
 
 if TYPE_CHECKING:
     from trainables.data.dataset import Dataset
@@ -38,18 +40,26 @@ class VAETrial(tune.Trainable):
         checkpoint_seconds: float = 0.0,
         hang_seconds: float = 3600.0,
         registry: Any = None,
+        software: dict[str, str] | None = None,
     ) -> None:
         """Called by Tune once per process; a reused process gets `reset_config` instead.
 
         Args:
             config: The fields of a `TrialConfig`.
             evaluation: The fields of an `Evaluation`.
-            shelf: An actor whose `get(key)` gives the trial's last checkpoint or None.
-            dataset_sha256: Of the study's dataset; a node that has another under the same name refuses the trial.
+            shelf: The driver's: an actor whose `get(key)` gives the trial's last checkpoint or None, and which has the
+                dataset for nodes without it.
+            dataset_sha256: Of the study's dataset.
             checkpoint_seconds: Least time between two checkpoints; 0 for one at each report.
             hang_seconds: A step that takes longer dumps its stack and ends the process, and the trial is retried.
             registry: Of pack servers; a trial in its own process has none.
+            software: Of the driver; None where this is its own machine.
+
+        Raises:
+            InputError: This machine runs another.
         """
+        if software is not None:
+            check_software(software)
         self.evaluation = from_dict(Evaluation, evaluation or {})
         self.shelf, self.dataset_sha256 = shelf, dataset_sha256
         self.checkpoint_seconds, self.hang_seconds, self.registry = checkpoint_seconds, hang_seconds, registry
@@ -99,7 +109,7 @@ class VAETrial(tune.Trainable):
             torch.set_num_threads(1)  # one thread a trial: as many trials as cores beat one trial on all of them
             hardware.keep_freed_memory()
         config = self._config()
-        trainer = Trainer(config, self.evaluation, open_checked(config.dataset, self.dataset_sha256))
+        trainer = Trainer(config, self.evaluation, open_checked(config.dataset, self.dataset_sha256, self.shelf))
         if (state := self._shelved(config)) is not None:
             trainer.load(state)
         self.saved = time.monotonic()
@@ -114,20 +124,27 @@ class VAETrial(tune.Trainable):
         return state
 
 
-def open_checked(name: str, sha256: str | None) -> "Dataset":
-    """The study's dataset on this node, made where it is missing.
+def open_checked(name: str, sha256: str | None, shelf: Any = None) -> "Dataset":
+    """The study's dataset on this node: found here, made here, or else fetched from the driver.
 
     Args:
         name: Name or path.
         sha256: Of the study's; None for any.
+        shelf: Of the driver, or None.
 
     Raises:
-        DatasetError: The node has another one under the name.
+        DatasetError: The node has none, or another one, and there is nobody to fetch it from.
     """
-    from trainables.data.cache import locate
+    from trainables.data.cache import delivered, is_known, locate
     from trainables.data.dataset import DatasetError, open_dataset
 
-    dataset = open_dataset(locate(name))
+    def fetched() -> Path:
+        size: int = ray.get(shelf.dataset_size.remote())
+        return delivered(str(sha256), size, lambda begin: ray.get(shelf.dataset_from.remote(begin)))
+
+    dataset = open_dataset(locate(name) if shelf is None or is_known(name) else fetched())
+    if shelf is not None and sha256 not in (None, dataset.sha256):
+        dataset = open_dataset(fetched())
     if sha256 not in (None, dataset.sha256):
         raise DatasetError(
             f"{dataset.path} is not the study's dataset (sha256 {dataset.sha256[:12]}, not {sha256[:12]}); delete it "

@@ -26,6 +26,10 @@ class Command:
 
     def __init__(self, dataset: Path, store: Path) -> None:
         self.dataset, self.store, self.folder, self.reports = dataset, store, ROOT, True
+        self.where: tuple[str, ...] = ()
+        """Flags that say where it runs; on this machine without any."""
+        self.program: tuple[str, ...] = ("study/run.py",)
+        """What is run, and the words before the flags."""
         self.processes: list[subprocess.Popen[str]] = []
 
     def words(self, *more: str, **changes: str) -> list[str]:
@@ -38,12 +42,12 @@ class Command:
         settings = {"dataset": self.dataset, **SETTINGS, **changes}
         flags = [word for name, value in settings.items() if value for word in ("--set", f"{name}={value}")]
         quiet = () if self.reports else ("--no-report",)
-        return ["--store", str(self.store), "--concurrency", "2", *quiet, *flags, *more]
+        return ["--store", str(self.store), "--concurrency", "2", *self.where, *quiet, *flags, *more]
 
     def start(self, *words: str, **changes: str) -> subprocess.Popen[str]:
         """Start it in a session of its own, so that a signal reaches all of it, as from a terminal; as `words`."""
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "study/run.py"), *self.words(*words, **changes)],
+            [sys.executable, str(ROOT / self.program[0]), *self.program[1:], *self.words(*words, **changes)],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ray
 from ray.tune.search import Searcher
 
-from study.adapters import Shelf, SourceSearcher, SourceStopper, StoreCallback
+from study.adapters import MAX_FAILURES, NODE_DIED, SourceSearcher, SourceStopper, StoreCallback
 from study.plan import Budget
 from study.source import Grid, Source
 from study.store import Store, open_study
@@ -21,7 +20,8 @@ CONFIGS = [TrialConfig(objective="beta_vae", seed=seed, steps=4) for seed in ran
 
 
 def tune_trial(config: TrialConfig, error_file: Path | None = None) -> Any:
-    return SimpleNamespace(config={"trial": dataclasses.asdict(config)}, error_file=error_file)
+    told = {"trial": dataclasses.asdict(config)}
+    return SimpleNamespace(config=told, error_file=error_file, num_failures=0, max_failures=MAX_FAILURES)
 
 
 @pytest.fixture
@@ -241,6 +241,24 @@ def test_a_machine_that_fails_every_trial_does_not_drain_the_study(store: Store,
     assert shown[-1].startswith("10 trials in a row have failed: stopping")
 
 
+def test_only_attempts_that_get_no_further_count(store: Store, error_file: Path) -> None:
+    watch, _ = callback(store)
+    trial = tune_trial(CONFIGS[0], error_file)
+    watch.on_trial_start(0, [], trial)
+    trial.num_failures = 2
+    watch.on_trial_result(0, [], trial, {ROW: row(2), LOG: ""})
+    assert trial.max_failures == 2 + MAX_FAILURES
+    trial.num_failures = 3
+    watch.on_trial_result(0, [], trial, {ROW: row(1), LOG: ""})  # again, from an older checkpoint
+    watch.on_trial_result(0, [], trial, {ROW: row(2), LOG: ""})
+    assert trial.max_failures == 2 + MAX_FAILURES
+    watch.on_trial_recover(0, [], trial)
+    assert trial.max_failures == 2 + MAX_FAILURES
+    error_file.write_text(f"Failure # 4\nThe actor died because {NODE_DIED}.")
+    watch.on_trial_recover(0, [], trial)
+    assert trial.max_failures == 3 + MAX_FAILURES
+
+
 def test_a_process_that_dies_before_its_trial_has_started_is_a_failure_of_that_trial_alone(store: Store) -> None:
     watch, _ = callback(store)
     trial, key = tune_trial(CONFIGS[0]), CONFIGS[0].key()
@@ -266,9 +284,3 @@ def test_the_rate_counts_what_this_driver_has_trained(store: Store) -> None:
     assert late[0].rates == pytest.approx((4 / 20, 4 / 20))
     assert late[8].rates == pytest.approx((4 / 28, 0.0))  # the first marks are forgotten: nothing lately
     assert watch.snapshot(None).rates == ()
-
-
-def test_the_shelf_gives_what_the_store_holds(store: Store, local_ray: None) -> None:
-    store.save_checkpoint("k", b"bytes")
-    shelf: Any = Shelf.remote(str(store.path))  # type: ignore[attr-defined]
-    assert ray.get([shelf.get.remote("k"), shelf.get.remote("other")]) == [b"bytes", None]

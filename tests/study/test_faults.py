@@ -1,48 +1,57 @@
-"""Kill, interrupt, then the same command: nothing is lost, and the store equals that of an uninterrupted run."""
+"""Faults on a Ray of several nodes that share no files with the driver: nothing is lost, and nothing differs.
+
+Each node runs in a mount namespace of its own, with empty disks over the store, the dataset and its cache: the test
+fails where that cannot be. After every fault the store must equal that of a run without one.
+"""
 
 import os
+import re
+import shutil
 import signal
+import subprocess
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.raylets import Node, Raylets, processes
 from study.store import compare, open_study
-from tests.study.commandline import REPORTS, Command
+from tests.study.commandline import REPORTS, TRIALS, Command
+from trainables.data.cache import cache_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+Uninterrupted = tuple[Path, str]
 
 
-@pytest.fixture(autouse=True)
-def no_report(command: Command) -> None:
-    """Nothing here looks at it, and it takes as long as the study."""
-    command.reports = False
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Raylets]:
+    """Makes a cluster whose nodes have none of our files."""
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    base = tmp_path_factory.getbasetemp()
+    return lambda: Raylets([base, cache_folder()], base / "raylets.txt")
 
 
-def processes() -> dict[int, tuple[int, str]]:
-    """Parent and command line of every process."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                found[int(folder.name)] = parent, (folder / "cmdline").read_text().replace("\0", " ")
-            except (OSError, IndexError):
-                continue  # it has ended since
-    return found
+@pytest.fixture(scope="module")
+def raylets(made: Callable[[], Raylets]) -> Iterator[Raylets]:
+    """The head, which trains nothing, and two nodes apart."""
+    with made() as cluster:
+        cluster.add()
+        cluster.add()
+        yield cluster
 
 
-def descendants(pid: int) -> dict[int, str]:
-    everyone, below = processes(), {pid}
-    while more := {child for child, (parent, _) in everyone.items() if parent in below} - below:
-        below |= more
-    return {child: everyone[child][1] for child in below - {pid} if child in everyone}
+@pytest.fixture
+def command(command: Command, raylets: Raylets) -> Command:
+    """The command on the cluster; nothing here looks at its report."""
+    command.where, command.reports = ("--address", raylets.address), False
+    return command
 
 
-def trial_workers(pid: int) -> list[int]:
-    """Those that train: Ray renames an actor's process after its class, and after the method that it runs."""
-    lines = descendants(pid).items()
-    return [child for child, line in lines if line.startswith(("ray::VAETrial", "ray::ResourceTrainable"))]
+def trials_of(node: Node) -> list[int]:
+    """Processes on a node that train, or have."""
+    return [pid for pid, line in node.workers.items() if re.match(r"ray::(VAETrial|ResourceTrainable)", line)]
 
 
 def reported(store: Path) -> set[tuple[str, int]]:
@@ -50,54 +59,155 @@ def reported(store: Path) -> set[tuple[str, int]]:
     return set(zip(rows["key"], rows["step"], strict=True))
 
 
-def finish_and_compare(command: Command, uninterrupted: tuple[Path, str]) -> None:
+def ends_well(command: Command, uninterrupted: Uninterrupted) -> str:
+    """The driver that runs now ends, and nothing differs; what it printed."""
+    output, _ = command.processes[-1].communicate(timeout=180)
+    assert command.processes[-1].returncode == 0, output
+    assert compare(command.store, uninterrupted[0]) == []
+    return output
+
+
+def goes_on(command: Command, uninterrupted: Uninterrupted) -> str:
+    """The same command again ends well, and no row is lost; what it printed."""
     before = reported(command.store)
-    code, output = command.run()
-    assert code == 0, output
-    assert before <= reported(command.store)  # no row is lost
-    assert not (command.store / "report").exists()  # as it was told
-    assert compare(command.store, uninterrupted[0]) == []
+    command.start()
+    output = ends_well(command, uninterrupted)
+    assert before <= reported(command.store)
+    return output
 
 
-@pytest.mark.parametrize("rows", [1, REPORTS // 3, REPORTS - 8])
-def test_kill_9_of_the_driver(command: Command, uninterrupted: tuple[Path, str], rows: int) -> None:
-    driver = command.start()
-    command.wait_for(lambda: command.rows() >= rows)
-    workers = set(trial_workers(driver.pid))
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
-    deadline = time.monotonic() + 30
-    while left := workers & processes().keys():  # the cluster dies with the driver that started it
-        assert time.monotonic() < deadline, left
-        time.sleep(0.2)
-    finish_and_compare(command, uninterrupted)
+def test_nodes_share_no_files_and_fetch_what_they_need(
+    command: Command, raylets: Raylets, uninterrupted: Uninterrupted
+) -> None:
+    for node in raylets.nodes:
+        assert not Path(f"/proc/{node.started.pid}/root{command.dataset}").exists()
+        assert not Path(f"/proc/{node.started.pid}/root{uninterrupted[0]}").exists()
+    command.start()
+    command.wait_for(lambda: all(trials_of(node) for node in raylets.nodes))
+    ends_well(command, uninterrupted)
+    for node in raylets.nodes:
+        inside = Path(f"/proc/{node.started.pid}/root{cache_folder().resolve()}")
+        assert [path.name[:10] for path in inside.glob("*.h5")] == ["delivered-"]
 
 
-@pytest.mark.parametrize("rows", [2, REPORTS // 2])
-def test_kill_9_of_a_trials_worker(command: Command, uninterrupted: tuple[Path, str], rows: int) -> None:
-    driver = command.start()
-    command.wait_for(lambda: command.rows() >= rows and bool(trial_workers(driver.pid)))
-    os.kill(trial_workers(driver.pid)[0], signal.SIGKILL)
-    output, _ = driver.communicate(timeout=180)
-    assert driver.returncode == 0, output
+def test_kill_9_of_a_trials_worker(command: Command, raylets: Raylets, uninterrupted: Uninterrupted) -> None:
+    command.start()
+    command.wait_for(lambda: command.rows() >= 2 and bool(trials_of(raylets.nodes[0])))
+    os.kill(trials_of(raylets.nodes[0])[0], signal.SIGKILL)
+    ends_well(command, uninterrupted)
     assert "retried" in set(open_study(command.store).events()["kind"])
-    assert compare(command.store, uninterrupted[0]) == []
 
 
-@pytest.mark.parametrize("rows", [1, REPORTS // 2])
-def test_ctrl_c_once(command: Command, uninterrupted: tuple[Path, str], rows: int) -> None:
+def test_nodes_are_killed_and_others_join_later(
+    command: Command, raylets: Raylets, uninterrupted: Uninterrupted
+) -> None:
+    command.start()
+    command.wait_for(lambda: command.rows() >= 2 and all(trials_of(node) for node in raylets.nodes))
+    for node in list(raylets.nodes):
+        raylets.remove(node)
+    joined = [raylets.add(), raylets.add()]
+    command.wait_for(lambda: any(trials_of(node) for node in joined))  # nobody else could go on
+    ends_well(command, uninterrupted)
+    events = open_study(command.store).events()
+    assert events.loc[events["kind"] == "retried", "detail"].str.contains("node has died").all()
+
+
+def test_head_and_all_nodes_are_lost(
+    command: Command, made: Callable[[], Raylets], uninterrupted: Uninterrupted
+) -> None:
+    with made() as lost:
+        lost.add(cpus=2)
+        command.where = ("--address", lost.address)
+        driver = command.start()
+        command.wait_for(lambda: command.rows() >= REPORTS // 3)
+        os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    with made() as another:
+        another.add(cpus=2)
+        command.where = ("--address", another.address)
+        goes_on(command, uninterrupted)
+
+
+@pytest.mark.parametrize(("folder", "nth"), [("checkpoints", 5), ("rows", 4), ("events", 3), ("arrays", 2)])
+def test_kill_9_of_the_driver_in_the_middle_of_a_write(
+    command: Command, raylets: Raylets, uninterrupted: Uninterrupted, folder: str, nth: int
+) -> None:
+    command.program = ("tests/study/killed.py", folder, str(nth))
+    code, output = command.run()
+    assert code == -signal.SIGKILL, output
+    assert list((command.store / folder).glob("*.aside"))  # it died where it was meant to
+    command.program = ("study/run.py",)
+    goes_on(command, uninterrupted)
+
+
+def test_kill_9_while_the_report_is_written(command: Command, uninterrupted: Uninterrupted) -> None:
+    command.reports = True
     driver = command.start()
-    command.wait_for(lambda: command.rows() >= rows)
+    command.wait_for(lambda: (command.store / "report").exists())
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    page = command.store / "report" / "index.html"
+    assert not page.exists()
+    goes_on(command, uninterrupted)
+    assert page.read_text().endswith("</html>\n")
+
+
+def test_the_disk_of_the_store_is_full(command: Command, uninterrupted: Uninterrupted, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "none", str(disk)], check=True)
+    try:
+        command.store = disk / "store"
+        driver = command.start()
+        command.wait_for(lambda: command.rows() >= 6)
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+        output, _ = driver.communicate(timeout=180)
+        assert driver.returncode == 2, output
+        assert output.splitlines()[-1].startswith(f"error: store {command.store} cannot be written: its disk is full")
+        assert "Traceback" not in output
+        (disk / "filler").unlink()
+        goes_on(command, uninterrupted)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_hung_trial_is_ended_and_tried_again(
+    command: Command, raylets: Raylets, uninterrupted: Uninterrupted
+) -> None:
+    command.start("--hang-minutes", "0.3")
+    command.wait_for(lambda: command.rows() >= 2 and bool(trials_of(raylets.nodes[0])))
+    os.kill(trials_of(raylets.nodes[0])[0], signal.SIGSTOP)  # not even its own watch runs on
+    output = ends_well(command, uninterrupted)
+    assert re.search(r"trial \w+ has not reported for \d+ s: ended, and tried again", output)
+
+
+def test_a_trial_that_raises_every_time_fails_alone(command: Command) -> None:
+    code, output = command.run(objective="tests.study.raises:on_seed_1", beta="", gamma="", capacity_max="")
+    study = open_study(command.store)
+    assert code == 1, output
+    assert sorted(study.status().values()) == ["failed", "finished"]
+    (victim,) = [key for key, status in study.status().items() if status == "failed"]
+    log = study.log_path(victim)
+    assert f"trial {victim} failed: ArithmeticError: this trial fails every time; see {log}" in output
+    assert log.read_text().count("ArithmeticError: this trial fails every time") == 3
+    assert study.attempts()[victim] == 3
+    assert command.run(objective="tests.study.raises:on_seed_1", beta="", gamma="", capacity_max="")[0] == 1
+    assert study.attempts()[victim] == 3  # failed trials are not run again by themselves
+
+
+def test_ctrl_c_once_stores_every_trial_at_its_next_report(command: Command, uninterrupted: Uninterrupted) -> None:
+    driver = command.start()
+    command.wait_for(lambda: command.rows() >= REPORTS // 2)
     os.killpg(driver.pid, signal.SIGINT)
     output, _ = driver.communicate(timeout=180)
     assert driver.returncode == 130, output
-    study = open_study(command.store)
-    assert "running" not in study.status().values()
-    assert "interrupted" in study.status().values()
-    finish_and_compare(command, uninterrupted)
+    status = open_study(command.store).status()
+    assert "running" not in status.values()
+    assert "interrupted" in status.values()
+    goes_on(command, uninterrupted)
 
 
-def test_ctrl_c_twice(command: Command, uninterrupted: tuple[Path, str]) -> None:
+def test_ctrl_c_twice(command: Command, uninterrupted: Uninterrupted) -> None:
     driver = command.start()
     command.wait_for(lambda: command.rows() >= 3)
     os.killpg(driver.pid, signal.SIGINT)
@@ -105,23 +215,55 @@ def test_ctrl_c_twice(command: Command, uninterrupted: tuple[Path, str]) -> None
     os.killpg(driver.pid, signal.SIGINT)
     output, _ = driver.communicate(timeout=180)
     assert driver.returncode == 130, output
-    finish_and_compare(command, uninterrupted)
+    goes_on(command, uninterrupted)
 
 
-def test_sigterm(command: Command, uninterrupted: tuple[Path, str]) -> None:
+def test_sigterm_as_a_spot_notice(command: Command, uninterrupted: Uninterrupted) -> None:
     driver = command.start()
     command.wait_for(lambda: command.rows() >= 3)
     os.kill(driver.pid, signal.SIGTERM)
     output, _ = driver.communicate(timeout=180)
     assert driver.returncode == 143, output
-    finish_and_compare(command, uninterrupted)
+    goes_on(command, uninterrupted)
 
 
-def test_ctrl_c_before_the_first_report(command: Command, uninterrupted: tuple[Path, str]) -> None:
-    driver = command.start()
-    command.wait_for(lambda: (command.store / "lock").exists())
-    time.sleep(2)
-    os.killpg(driver.pid, signal.SIGINT)
-    output, _ = driver.communicate(timeout=180)
-    assert driver.returncode == 130, output
-    finish_and_compare(command, uninterrupted)
+def test_a_second_driver_is_refused(command: Command, uninterrupted: Uninterrupted) -> None:
+    first = command.start()
+    command.wait_for(lambda: command.rows() >= 2)
+    code, output = command.run()
+    assert (code, output.count("\n")) == (2, 3), output
+    assert f"{command.store} is open in another driver (process {first.pid} on" in output
+    command.processes.reverse()
+    ends_well(command, uninterrupted)
+
+
+class TestOnThisMachine:
+    """Where the command has started Ray itself, Ray ends with it."""
+
+    @pytest.fixture
+    def command(self, command: Command) -> Command:
+        command.where = ()
+        return command
+
+    def test_kill_9_of_the_driver_ends_its_workers_too(self, command: Command, uninterrupted: Uninterrupted) -> None:
+        driver = command.start()
+        command.wait_for(lambda: command.rows() >= REPORTS - 8)
+        workers = set(trials_of(Node(driver)))  # type: ignore[arg-type]
+        assert workers
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
+        deadline = time.monotonic() + 30
+        while left := workers & processes().keys():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.2)
+        goes_on(command, uninterrupted)
+
+    def test_ctrl_c_before_the_first_report(self, command: Command, uninterrupted: Uninterrupted) -> None:
+        driver = command.start()
+        command.wait_for(lambda: (command.store / "lock").exists())
+        time.sleep(2)
+        os.killpg(driver.pid, signal.SIGINT)
+        output, _ = driver.communicate(timeout=180)
+        assert driver.returncode == 130, output
+        goes_on(command, uninterrupted)
+        assert Counter(open_study(command.store).status().values()) == {"finished": TRIALS}

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.raylets import descendants
 from study.config import Launch
 from study.launch import train
 from study.source import Grid
 from study.store import Store, compare, open_study
 from tests.study.commandline import Command
-from tests.study.test_faults import descendants
 from trainables.config import Evaluation, TrialConfig
 from trainables.measurement import Measurement, Report
 from trainables.packed import PackedTrial, Serving

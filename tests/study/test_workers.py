@@ -72,5 +72,5 @@ def test_a_hang_is_noticed_by_the_server_first(
         launch, evaluation = Launch(cores=2, lanes=8, on_cpu=on_cpu), Evaluation(report_every=100)
         told = workers(store.path, "blobs", evaluation, launch).trainable
     (serving,) = actors.remote.call_args.args
-    assert serving == Serving(evaluation, "stacked", "blobs", "sha", on_cpu, server)
+    assert serving == Serving(evaluation, "stacked", "blobs", "sha", on_cpu, server, actors.remote())
     assert told["hang_seconds"] == 16_000

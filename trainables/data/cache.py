@@ -72,13 +72,42 @@ def locate(dataset: str) -> Path:
     return path
 
 
+def delivered(sha256: str, size: int, chunk: Callable[[int], bytes]) -> Path:
+    """The file of a dataset that this machine does not have, fetched from one that has it; once, whoever asks.
+
+    Args:
+        sha256: Of its content, as `Dataset.sha256`: the file is kept under it.
+        size: Of the file, bytes.
+        chunk: Gives what follows so many bytes of the file, not empty before its end.
+
+    Raises:
+        DatasetError: No room in the cache, or what came is not of that size.
+    """
+
+    def fetch(path: Path) -> None:
+        aside, got = path.with_suffix(".aside"), 0
+        with aside.open("wb") as file:
+            while got < size and (part := chunk(got)):
+                got += file.write(part)
+        if got != size:
+            raise DatasetError(f"of the dataset {path.stem} {got} of {size} bytes came from the driver; try again")
+        os.replace(aside, path)
+
+    return _made_once(cache_folder() / f"delivered-{sha256[:16]}.h5", fetch, size // 10**6 + 1)
+
+
+def is_known(dataset: str) -> bool:
+    """Whether it is a name that we render, or a file or folder of this machine."""
+    return dataset in RENDERED or Path(dataset).expanduser().exists()
+
+
 def check_known(dataset: str) -> None:
     """Refuse what is neither a name that we render nor a file or folder, without making anything.
 
     Raises:
         DatasetError: Naming the near names.
     """
-    if dataset not in RENDERED and not Path(dataset).expanduser().exists():
+    if not is_known(dataset):
         raise DatasetError(
             f"unknown dataset {dataset!r}: no name that we render, no file and no folder; {near(dataset, [*RENDERED])}"
         )
