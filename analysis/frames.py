@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from study.store import Study, open_study, read_scores
-from trainables.checks import InputError
+from trainables.checks import InputError, printable
 from trainables.config import SEED_FIELDS, TrialConfig, family_reads
 
 LEADING = {"beta": "beta", "capacity": "capacity_max"}
@@ -40,7 +40,7 @@ class Frames:
     @property
     def factors(self) -> list[str]:
         """Names of the dataset's factors in the order of the arrays' columns; empty where it has none."""
-        return list(self.dataset.get("factors", []))
+        return [printable(name) for name in self.dataset.get("factors", [])]
 
     @property
     def dataset(self) -> dict[str, Any]:

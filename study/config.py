@@ -9,7 +9,7 @@ from typing import Any
 from study.plan import Budget
 from study.protocols import PROTOCOLS, Protocol
 from trainables.checks import ConfigError, InputError, check_choice, check_range
-from trainables.config import UINT32, Evaluation, TrialConfig, from_dict, is_own
+from trainables.config import UINT32, Evaluation, TrialConfig, field_names, from_dict, is_own
 
 SAMPLERS = ("tpe", "nsga2")
 TARGETS = (
@@ -156,12 +156,19 @@ class StudyConfig:
         Raises:
             ConfigError: An unknown key, or a value that the constructor refuses.
         """
-        values = json.loads(text)
-        values["pinned"] = {name: tuple(axis) for name, axis in values.get("pinned", {}).items()}
-        if adaptive := values.get("adaptive"):
-            ranges = {name: tuple(bounds) for name, bounds in adaptive.get("ranges", {}).items()}
-            values["adaptive"] = from_dict(Adaptive, {**adaptive, "ranges": ranges})
-        return from_dict(cls, values)
+        try:
+            values = json.loads(text)
+            values["pinned"] = {name: tuple(axis) for name, axis in values.get("pinned", {}).items()}
+            for name in values["pinned"]:
+                check_choice("setting", name, field_names(TrialConfig))
+            if adaptive := values.get("adaptive"):
+                ranges = {name: tuple(bounds) for name, bounds in adaptive.get("ranges", {}).items()}
+                values["adaptive"] = from_dict(Adaptive, {**adaptive, "ranges": ranges})
+            return from_dict(cls, values)
+        except InputError:
+            raise
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:  # written by others
+            raise ConfigError(f"a study cannot be read from its JSON ({error}); restore its study.json") from None
 
     def hash(self) -> str:
         """Twelve hex digits of the study's content."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from study.store import Study
 from trainables.checks import ConfigError, check_choice
 from trainables.config import TrialConfig, family_reads, is_own
 from trainables.data.dataset import Dataset
+
+MOST = 1_000_000
+"""Trials of a grid at most: axes multiply, and a few words can ask for more than any memory lists."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class GridSearch(Search):
         One's own objective is a family of its own, whose axes are what is pinned.
 
         Raises:
-            ConfigError: The search has no family of a pinned objective, or a cell cannot be run.
+            ConfigError: The search has no family of a pinned objective, a cell cannot be run, or there are too many.
         """
         families = self.families(protocol)
         if "objective" in study.pinned:
@@ -81,6 +85,8 @@ class GridSearch(Search):
                 pinned = _pinned(study, axes, (*self.fixed, *self.chosen_by))
                 for config in _product(protocol.trial, axes | pinned | {"seed": (seed,)}):
                     by_key.setdefault(config.key(), config)
+            if len(by_key) > MOST:
+                raise ConfigError(f"{len(by_key):,} trials are over {MOST:,}; give fewer seeds")
         return by_key
 
     def source(
@@ -105,5 +111,7 @@ def _pinned(study: StudyConfig, axes: Axes, fixed: tuple[str, ...]) -> Axes:
 
 
 def _product(base: TrialConfig, axes: Axes) -> list[TrialConfig]:
+    if (many := math.prod(map(len, axes.values()))) > MOST:
+        raise ConfigError(f"a grid of {many:,} settings is over {MOST:,}; pin fewer values")
     settings = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
     return [dataclasses.replace(base, **setting).canonical() for setting in settings]

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 
 _NAME = re.compile(r"(\d{8})-(\d{8})\.parquet")
 Range = tuple[int, int]
+MOST = 10_000_000
+"""Records of a file at most: a few bytes can stand for any number of equal ones."""
 
 
 class Parts:
@@ -82,10 +84,10 @@ class Parts:
         for numbers in self._ranges():
             path = self._path(numbers)
             try:
-                yield numbers, pq.read_table(path, page_checksum_verification=True)
+                yield numbers, read_table(path)
             except FileNotFoundError:
                 raise
-            except (OSError, pa.ArrowException) as error:
+            except (OSError, ValueError, pa.ArrowException) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 yield numbers, f"{path} cannot be read ({reason}); the other parts are"
 
@@ -98,6 +100,19 @@ class Parts:
 
     def _path(self, numbers: Range) -> Path:
         return self.folder / f"{numbers[0]:08d}-{numbers[1]:08d}.parquet"
+
+
+def read_table(path: Path) -> pa.Table:
+    """A parquet file, without what its writer wanted pandas to make of it.
+
+    Raises:
+        OSError: It cannot be read.
+        pa.ArrowException: It is damaged, or has too many records; a ValueError where it is no parquet.
+    """
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if file.metadata.num_rows > MOST:
+            raise pa.ArrowInvalid(f"it has {file.metadata.num_rows:,} records, over {MOST:,}")
+        return file.read().replace_schema_metadata(None)
 
 
 def _together(parts: list[tuple[Range, pa.Table | str]]) -> tuple[pa.Table, list[str]]:

@@ -20,6 +20,7 @@ from study.lock import has_driver
 from study.plan import span
 from study.searches import planned, protocol_of
 from study.store import Study, open_study
+from trainables.checks import printable
 from trainables.config import READ_BY, SEED_FIELDS, TrialConfig, family_reads, written
 
 RECENT_ROWS = 20
@@ -133,7 +134,7 @@ def named(config: TrialConfig, names: Sequence[str]) -> str:
     """`beta 4`, `gamma 100, capacity_max 10, ramp_steps 3000`: those of `names` that the objective reads."""
     read = [name for name in names if family_reads(config.family, name, config.is_annealed)]
     shown = [name for name in read if getattr(config, name) is not None]
-    return ", ".join(f"{name} {written(getattr(config, name))}" for name in shown) or config.objective
+    return printable(", ".join(f"{name} {written(getattr(config, name))}" for name in shown) or config.objective)
 
 
 def progress(store: Path | str) -> Snapshot:

@@ -11,16 +11,17 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from study import received
 from study.parts import Parts
-from trainables.checks import InputError, near
+from study.received import StoreError, check_key
+from trainables.checks import InputError, near, printable
 from trainables.config import TrialConfig, from_dict
+from trainables.hdf5 import declared_bytes, numbers
 
 STATUS = {"started": "running", "retried": "running"}
 """Status after an event; every other event is its own status."""
-
-
-class StoreError(InputError):
-    """A store that cannot be opened or written; the message names it and the remedy."""
+LARGEST = 2**31
+"""Bytes of a trial's arrays at most; 1,024 latents in colour have a quarter."""
 
 
 class Study:
@@ -28,10 +29,16 @@ class Study:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        received.check_files(path)
         described = description(path)
         self.identity: dict[str, Any] = described["identity"]
         self.plan: list[dict[str, Any]] = described["plan"]
         self.provenance: list[dict[str, Any]] = described["provenance"]
+
+    @property
+    def name(self) -> str:
+        """Of its folder, as it may be printed."""
+        return printable(self.path.resolve().name)
 
     def check_identity(self, identity: dict[str, Any]) -> None:
         """Refuse to mix trials that are not comparable.
@@ -64,12 +71,12 @@ class Study:
         """A sentence about each of commit, versions and hardware that is not as the last run had it."""
         before = self.provenance[-1] if self.provenance else provenance
         names = [name for name in ("commit", "versions", "hardware") if before.get(name) != provenance.get(name)]
-        return [f"{name} was {before.get(name)}, now {provenance.get(name)}" for name in names]
+        return [printable(f"{name} was {before.get(name)}, now {provenance.get(name)}") for name in names]
 
     @property
     def problems(self) -> list[str]:
         """One sentence about each file that cannot be read."""
-        return [*Parts(self.path / "events").read()[1], *Parts(self.path / "rows").read()[1]]
+        return [printable(said) for name in ("events", "rows") for said in Parts(self.path / name).read()[1]]
 
     @property
     def unreadable_arrays(self) -> list[str]:
@@ -79,12 +86,12 @@ class Study:
             try:
                 h5py.File(path).close()
             except OSError as error:
-                sentences.append(_unreadable(path, error))
+                sentences.append(printable(_unreadable(path, error)))
         return sentences
 
     def rows(self) -> pd.DataFrame:
         """The metrics rows, the last attempt's for each trial and step, sorted by both."""
-        frame = _frame(self.path / "rows")
+        frame = _frame(self.path / "rows", received.ROWS)
         if frame.empty:
             return pd.DataFrame({"key": pd.Series(dtype=str), "step": pd.Series(dtype=int)})
         frame = frame.sort_values(["key", "step", "attempt"], kind="stable")
@@ -92,7 +99,7 @@ class Study:
 
     def events(self) -> pd.DataFrame:
         """What happened to the trials, in order: key, attempt, time, kind, detail."""
-        frame = _frame(self.path / "events")
+        frame = _frame(self.path / "events", received.EVENTS)
         return frame if len(frame) else pd.DataFrame(columns=pd.Index(["key", "attempt", "time", "kind", "detail"]))
 
     def configs(self) -> dict[str, TrialConfig]:
@@ -100,7 +107,15 @@ class Study:
         events = self.events()
         told = zip(events["key"], events["kind"], events["detail"], strict=True)
         details = {key: detail for key, kind, detail in told if kind in ("started", "dropped")}
-        return {key: from_dict(TrialConfig, json.loads(detail)) for key, detail in details.items()}
+        return {key: self._config(key, detail) for key, detail in details.items()}
+
+    def _config(self, key: str, detail: str) -> TrialConfig:
+        try:
+            return from_dict(TrialConfig, json.loads(detail))
+        except InputError:
+            raise
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise StoreError(f"store {self.path} has no config of trial {key} ({error}); restore its events") from None
 
     def status(self) -> dict[str, str]:
         """Of every trial known: finished, diverged, failed, stopped, dropped, interrupted or running.
@@ -169,23 +184,26 @@ class Study:
         Raises:
             StoreError: The trial has none, or they cannot be read.
         """
-        path = self.path / "arrays" / f"{key}.h5"
+        path = self.path / "arrays" / f"{check_key(key)}.h5"
         if not path.exists():
             raise StoreError(f"store {self.path} has no arrays of trial {key}; run the study again to make them")
         try:
             with h5py.File(path) as file:
-                return {str(name): np.asarray(file[str(name)]) for name in file}
-        except (OSError, RuntimeError) as error:
+                stored = {str(name): numbers(file, str(name)) for name in [*file]}
+                if (size := sum(map(declared_bytes, stored.values()))) > LARGEST:
+                    raise ValueError(f"has {size:,} bytes of arrays, over {LARGEST:,}")
+                return {name: np.asarray(array) for name, array in stored.items()}
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
             raise StoreError(_unreadable(path, error)) from None
 
     def checkpoint(self, key: str) -> bytes | None:
         """A trial's last checkpoint, or its weights once it has finished; None before the first."""
-        path = self.path / "checkpoints" / key
+        path = self.path / "checkpoints" / check_key(key)
         return path.read_bytes() if path.exists() else None
 
     def log_path(self, key: str) -> Path:
         """Where a trial's output and tracebacks are, if there are any."""
-        return self.path / "logs" / f"{key}.txt"
+        return self.path / "logs" / f"{check_key(key)}.txt"
 
 
 @dataclass(frozen=True)
@@ -252,18 +270,17 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{path} cannot be read ({error}); delete it, and the study run again makes it"
 
 
-def _frame(folder: Path) -> pd.DataFrame:
-    return Parts(folder).read()[0].to_pandas()
+def _frame(folder: Path, needed: dict[str, str]) -> pd.DataFrame:
+    return received.frame(Parts(folder).read()[0], folder, needed)
 
 
 def description(path: Path) -> dict[str, Any]:
     """What `study.json` says: identity, plan and provenance."""
     try:
         described = json.loads((path / "study.json").read_text())
-        if not (isinstance(described, dict) and {"identity", "plan", "provenance"} <= described.keys()):
-            raise ValueError("identity, plan or provenance is missing")
+        received.check_described(described)
         return described
     except FileNotFoundError:
         raise StoreError(f"{path} is no store: it has no study.json; give the folder of a study") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path / 'study.json'} cannot be read ({error}); restore it or use another --store") from None

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from study.lock import take
-from study.reader import StoreError
+from study.parts import read_table
+from study.received import StoreError, check_files, frame
 
 
 class Scores:
@@ -26,6 +28,7 @@ class Scores:
 
     def __init__(self, study: Path) -> None:
         self.folder = study / "scores"
+        check_files(study)
         self._lock = take(self.folder / "lock", "is being written by another rescoring", "free it")
 
     def add(self, score: str, rows: list[dict[str, Any]]) -> None:
@@ -73,6 +76,8 @@ def read_score(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame({"key": pd.Series(dtype=str)})
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        return frame(read_table(path), path, {"key": "text"})
+    except StoreError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read ({error}); delete it to compute the score anew") from None

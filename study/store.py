@@ -17,6 +17,7 @@ from study.compare import compare
 from study.lock import take
 from study.parts import Parts
 from study.reader import StoreError, Study, Trial, description, open_study
+from study.received import check_files, check_key
 from study.scores import Scores, read_scores
 
 __all__ = ["Scores", "Store", "StoreError", "Study", "Trial", "compare", "no_room", "open_study", "read_scores"]
@@ -47,6 +48,7 @@ class Store:
             StoreError: The folder cannot be written, another driver has it open, it holds another study, or a part
                 of it cannot be read.
         """
+        check_files(path)
         lock = take(path / "lock", "is open in another driver", "use another --store")
         store = cls(path, lock)
         try:
@@ -120,7 +122,7 @@ class Store:
     def save_checkpoint(self, key: str, state: bytes) -> None:
         """Replace a trial's checkpoint, after the rows that lead up to it."""
         self.flush()
-        _write_aside(self.path / "checkpoints" / key, state)
+        _write_aside(self.path / "checkpoints" / check_key(key), state)
 
     def finish(self, key: str, attempt: int, row: dict[str, Any], arrays: dict[str, Any], weights: bytes) -> None:
         """Store a trial's end; only its last part, the event, makes the trial finished."""
@@ -139,7 +141,7 @@ class Store:
 
     def log_path(self, key: str) -> Path:
         """Where a trial's output and tracebacks are."""
-        return self.path / "logs" / f"{key}.txt"
+        return self.path / "logs" / f"{check_key(key)}.txt"
 
     def close(self) -> None:
         """Flush, write `trials.parquet` and give the lock back, whether there was room for them or not."""
@@ -163,7 +165,7 @@ class Store:
         _write_aside(self.path / "study.json", json.dumps(described, indent=1).encode())
 
     def _write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> None:
-        path = self.path / "arrays" / f"{key}.h5"
+        path = self.path / "arrays" / f"{check_key(key)}.h5"
         path.parent.mkdir(exist_ok=True)
         aside = path.with_suffix(".aside")
         with h5py.File(aside, "w") as file:

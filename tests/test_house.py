@@ -1,5 +1,6 @@
 """The house in order: module sizes, pinned versions, the files that tools rely on."""
 
+import ast
 import os
 import re
 import subprocess
@@ -78,3 +79,49 @@ def test_commit_hooks_run_the_tools_of_the_environment() -> None:
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     assert [source["repo"] for source in config["repos"]] == ["local"]
     assert all(hook["entry"].startswith(".venv/bin/python -m ") for hook in config["repos"][0]["hooks"])
+
+
+RUNS = {"eval", "exec", "compile", "__import__", "breakpoint"}
+"""Builtins that run text."""
+OPENS = {
+    "pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "yaml.load", "yaml.unsafe_load",
+    "np.load", "numpy.load", "pd.read_pickle", "pd.eval", "pandas.read_pickle", "os.system", "os.popen", "pty.spawn",
+    "runpy", "importlib.import_module",
+}  # fmt: skip
+"""Calls that run what a file says, or could; of a module all."""
+UNPACKS = {"extract", "extractall", "unpack_archive", "read_pickle", "to_pickle"}
+"""Methods that write where an archive says."""
+
+
+def unsafe(source: str) -> list[str]:
+    """Calls of a source that could run, or write to, what a file names."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name, how = ast.unparse(node.func), {word.arg: ast.unparse(word.value) for word in node.keywords}
+            bad = name in RUNS or name in OPENS or name.split(".")[0] in OPENS or name.split(".")[-1] in UNPACKS
+            bad |= name.endswith(".query") and not isinstance(node.args[0], ast.Constant)
+            bad |= name == "torch.load" and how.get("weights_only") != "True"
+            bad |= how.get("allow_pickle") == "True" or how.get("shell") == "True"
+            bad |= name.endswith("Image.open") and "formats" not in how
+            found += [name] if bad else []
+    return found
+
+
+def test_unsafe_calls_are_found() -> None:
+    source = """
+eval(x); pickle.load(f); torch.load(f); torch.load(f, weights_only=False); numpy.load(f); archive.extractall()
+subprocess.run(x, shell=True); read_array(f, allow_pickle=True); frame.query(f"a == {x}"); PIL.Image.open(f)
+torch.load(f, weights_only=True); re.compile(x); frame.query("a == @x"); subprocess.run([x]); model.eval()
+Image.open(f, formats=["PNG"])
+"""
+    assert len(unsafe(source)) == 10
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_of_others_is_run(path: Path) -> None:
+    ours = {
+        "trainables/own.py": ["importlib.import_module"],  # what the user names
+        "analysis/report/page.py": ["Image.open"],  # the figure that it has just drawn
+    }
+    assert unsafe(path.read_text()) == ours.get(str(path.relative_to(ROOT)), [])

@@ -9,6 +9,9 @@ from typing import Any
 class InputError(ValueError):
     """Bad input: one sentence that names the value, the limit and the remedy. The command line exits with 2."""
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
 
 class ConfigError(InputError):
     """A setting that cannot be run; the message names the value, the limit and the remedy."""
@@ -49,13 +52,18 @@ def check_choice(name: str, value: str, choices: tuple[str, ...] | list[str]) ->
         ConfigError: Naming the word, the near ones and all choices.
     """
     if value not in choices:
-        raise ConfigError(f"unknown {name} {value!r}; {near(value, choices)}")
+        raise ConfigError(f"unknown {name} {value!r}; {near(str(value), choices)}")
 
 
 def near(word: str, choices: tuple[str, ...] | list[str]) -> str:
     """The remedy for a mistyped word: `did you mean ...?` where something is near, else all choices."""
     close = difflib.get_close_matches(word, choices, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(close)}?" if close else f"choose one of {', '.join(choices)}"
+
+
+def printable(text: str) -> str:
+    r"""Text as it may be printed: what a terminal would obey, `\x1b` or a line break, stands as its escape."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def kind_name(kinds: Any) -> str:

@@ -53,10 +53,12 @@ def build(
         initialise(model, config.init, seed)
         return model
     make = load(config.model)
+    if not (isinstance(make, type) and issubclass(make, nn.Module)):  # a checkpoint of others may name os:system
+        raise ConfigError(f"model {config.model} is no subclass of torch.nn.Module; give a class that is one")
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            own = make(image_shape, config.latents)
+            own: Any = make(image_shape, config.latents)
         _check_shapes(own.eval(), image_shape, config.latents)
     except Exception as error:  # whatever somebody's model does
         reason = f"{type(error).__name__}: {error}"

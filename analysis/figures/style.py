@@ -23,6 +23,7 @@ def use() -> None:
             "grid.alpha": 0.3,
             "legend.frameon": False,
             "savefig.dpi": 160,
+            "text.parse_math": False,  # a name with a $ is a name, no formula
             "figure.constrained_layout.use": True,
         }
     )

@@ -10,6 +10,7 @@ import json
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -23,7 +24,7 @@ from analysis.report.explorer import payload
 from analysis.report.page import Page
 from analysis.report.sections import Told, sections
 from analysis.tradeoff.settings import table
-from trainables.checks import InputError
+from trainables.checks import InputError, printable
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +46,8 @@ def main(arguments: list[str]) -> int:
         for one in told:
             _print(one)
         if told:
-            print(f"report: {write(told[0]) if len(told) == 1 else write_beside(told)}")
+            path = write(told[0]) if len(told) == 1 else write_beside(told)
+            _say(f"report: {printable(str(path))}")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -62,7 +64,7 @@ def _told(store: Path, keys: list[str]) -> Told | None:
     frames = load(store)
     _warn(frames)
     if frames.finished.empty:
-        print(nothing_finished(frames))
+        _say(nothing_finished(frames))
         return None
     return Told(frames, tuple(findings.chosen(frames, [], keys)))  # a key that no trial has is an error at once
 
@@ -73,7 +75,7 @@ def write(told: Told) -> Path:
     folder = frames.study.path / "report"
     folder.mkdir(exist_ok=True)
     style.use()
-    page = Page(frames.study.path.name, _about(told))
+    page = Page(frames.study.name, _about(told))
     page.answer(told.answer)
     page.findings(told.sentences)
     page.explorer(payload([frames]))
@@ -99,7 +101,7 @@ def write_beside(told: list[Told]) -> Path:
     """
     folder = told[0].frames.study.path / "report"
     folder.mkdir(exist_ok=True)
-    names = [one.frames.study.path.resolve().name for one in told]
+    names = [one.frames.study.name for one in told]
     page = Page(", ".join(names), "Studies side by side")
     page.findings([f"{name}: {one.answer}" for name, one in zip(names, told, strict=True)])
     page.explorer(payload([one.frames for one in told]))
@@ -122,26 +124,31 @@ def _about(told: Told) -> str:
 
 
 def _print(told: Told) -> None:
-    print(f"\n{told.frames.study.path.name}\n")
-    print(table(told.settings).to_string(index=False))
-    print(f"\n{textwrap.fill(words.IN_BRACKETS, 118)}\n")
+    _say(f"\n{told.frames.study.name}\n")
+    _say(table(told.settings).to_string(index=False))
+    _say(f"\n{textwrap.fill(words.IN_BRACKETS, 118)}\n")
     for sentence in [told.answer, *told.sentences]:
-        print(textwrap.fill(sentence, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
+        _say(textwrap.fill(sentence, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False))
     print()
+
+
+def _say(text: str, **where: Any) -> None:
+    """Print lines in which a store's names are text: none can clear a terminal."""
+    print("\n".join(map(printable, text.split("\n"))), **where)
 
 
 def _warn(frames: Frames) -> None:
     for problem in [*frames.study.problems, *frames.study.unreadable_arrays]:
-        print(f"warning: {problem}", file=sys.stderr)
+        _say(f"warning: {problem}", file=sys.stderr)
     for key in frames.trials.loc[frames.trials["status"] == "failed", "key"] if len(frames.trials) else []:
-        print(f"trial {key} failed: see {frames.study.log_path(key)}")
+        _say(f"trial {key} failed: see {frames.study.log_path(key)}")
 
 
 def _source(frames: Frames) -> str:
     study = frames.study
     commit = study.provenance[-1].get("commit", "unknown") if study.provenance else "unknown"
     identity = hashlib.sha256(json.dumps(study.identity, sort_keys=True).encode()).hexdigest()[:12]
-    return f"Study {study.path.name}, identity {identity}, commit {commit}"
+    return printable(f"Study {study.name}, identity {identity}, commit {commit}")
 
 
 def _saved(picture: Picture, frames: Frames) -> Path:

@@ -20,6 +20,7 @@ from analysis.statistics import over_seeds
 from analysis.tradeoff import arms
 from analysis.tradeoff.settings import SYMBOLS, Setting, by_setting
 from study.store import StoreError
+from trainables.checks import printable
 from trainables.config import written
 
 SAMPLED = 6
@@ -119,13 +120,13 @@ def _score_title(name: str) -> str:
 
 def _names(studies: Sequence[Frames]) -> list[str]:
     """Of the folders; numbered where two are called alike."""
-    names = [frames.study.path.resolve().name for frames in studies]
+    names = [frames.study.name for frames in studies]
     return [f"{name} ({place + 1})" if names.count(name) > 1 else name for place, name in enumerate(names)]
 
 
 def _of_study(frames: Frames, name: str) -> str:
     value = str(frames.study.identity.get(name, "unknown"))
-    return f"{frames.dataset.get('name', 'unnamed')} ({value[:8]})" if name == "dataset" else value
+    return printable(f"{frames.dataset.get('name', 'unnamed')} ({value[:8]})" if name == "dataset" else value)
 
 
 def _study(frames: Frames, name: str) -> dict[str, Any]:

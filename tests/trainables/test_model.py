@@ -139,7 +139,7 @@ def test_a_model_of_ones_own_initialises_itself_from_the_seed_and_disturbs_nobod
     [
         ("Narrow", "encode's mean of 2 images are of shape (2, 2), not (2, 3)"),
         ("Mute", "has no attribute 'encode'"),
-        ("build", "it takes (image_shape, latents) and has encode(images) and decode(codes)"),
+        ("build", "is no subclass of torch.nn.Module; give a class that is one"),  # a function, and so never called
     ],
 )
 def test_a_model_that_does_not_work_is_refused(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

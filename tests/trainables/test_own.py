@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from trainables.checks import ConfigError
+from trainables.config import TrialConfig, is_own
 from trainables.own import load, source_sha256
 
 SOURCE = """
@@ -53,3 +54,23 @@ def test_a_source_is_known_by_its_bytes(here: Path) -> None:
     path = here / f"own_{here.name}.py"
     path.write_text(SOURCE + "# changed")
     assert source_sha256(name) != before
+
+
+def test_a_name_is_no_path_and_no_expression() -> None:
+    for name in (
+        "../x:f",
+        "/tmp/x:f",
+        "x:f()",
+        "x:f.g",
+        "x y:f",
+        ":f",
+        "x:",
+        "os:system:x",
+        "a..b:f",
+        ".a:f",
+    ):
+        assert not is_own(name)
+        with pytest.raises(ConfigError):
+            TrialConfig(model=name)
+        with pytest.raises(ConfigError):
+            TrialConfig(objective=name)

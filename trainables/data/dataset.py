@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from trainables.checks import InputError
+from trainables.hdf5 import numbers
 
 LAYOUT, COLOURED = "capacity-study-1", "capacity-study-coloured-1"
 ATTRIBUTES = ("layout", "name", "factors", "entropy", "constant_loss", "recon_floor", "sha256")
@@ -137,7 +138,9 @@ def open_dataset(path: str | Path) -> Dataset:
     try:
         with h5py.File(path, "r") as file:
             return _coloured(file, path) if file.attrs.get("layout") == COLOURED else _read(file, path)
-    except OSError as error:
+    except DatasetError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:  # attributes of any kind
         raise DatasetError(
             f"dataset {path} is truncated or half-written ({error}); "
             f"expected a complete HDF5 file of layout {LAYOUT}: delete it and make or copy it again"
@@ -177,7 +180,9 @@ def _read(file: h5py.File, path: Path) -> Dataset:
 
 def _coloured(file: Any, path: Path) -> Dataset:
     about = dict(file.attrs)
-    plain = open_dataset(path.with_name(str(about["shapes"])))
+    shapes = path.with_name(str(about["shapes"]))  # a bare name: no other folder
+    with h5py.File(shapes, "r") as beside:
+        plain = _read(beside, shapes)  # of coloured shapes nothing ends
     if plain.sha256 != about["shapes_sha256"]:
         _refuse(path, f"was coloured from another {plain.path.name}", "the one beside it")
     levels = tuple(float(level) for level in about["levels"])
@@ -226,10 +231,10 @@ def _values(file: h5py.File, path: Path, factors: tuple[str, ...], classes: np.n
 
 def _stored(file: h5py.File, path: Path, name: str) -> Any:
     """The HDF5 dataset `name`; Any, because h5py is untyped."""
-    stored = file.get(name)
-    if not isinstance(stored, h5py.Dataset):
-        _refuse(path, f"has no dataset {name!r}", "images, classes, held_out and values/<factor>")
-    return stored
+    try:
+        return numbers(file, name)
+    except ValueError as error:
+        _refuse(path, str(error), "images, classes, held_out and values/<factor>, numbers in the file itself")
 
 
 def _mapped(file: h5py.File, path: Path, name: str, dtype: type[np.generic], shape: str) -> np.ndarray:

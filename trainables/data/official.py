@@ -3,12 +3,14 @@
 Source: Matthey et al. 2017, https://github.com/google-deepmind/dsprites-dataset.
 """
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from tokenize import TokenError
+from typing import IO, Any, NoReturn
 
 import h5py
 import numpy as np
@@ -16,11 +18,16 @@ from numpy.lib import format as npy
 
 from trainables.data.dataset import BINARY_SIDE, DatasetError
 from trainables.data.layout import write_dataset
+from trainables.hdf5 import numbers
 
 FACTORS = ("shape", "scale", "orientation", "x", "y")
 """Our names of the official columns 1 to 5; column 0, the colour, is constant and dropped."""
 BLOCK = 1024
 """Images read at once, or a chunk of the HDF5 file where that is more."""
+DAMAGE = (OSError, EOFError, RuntimeError, TypeError, ValueError, MemoryError, SyntaxError, TokenError)
+"""What zipfile, numpy and h5py raise over damaged bytes, and over arrays of objects."""
+LARGEST = 2**30
+"""Bytes of a table of factors in an NPZ at most; the official ones have 35 MB."""
 
 
 def is_official(path: Path) -> bool:
@@ -29,7 +36,7 @@ def is_official(path: Path) -> bool:
         return True
     try:
         with h5py.File(path, "r") as file:
-            return "imgs" in file and "layout" not in file.attrs
+            return "imgs" in [*file] and "layout" not in file.attrs  # a list of names: no link is followed
     except (OSError, RuntimeError):  # not HDF5, truncated or damaged: another converter or the reader says which
         return False
 
@@ -57,9 +64,11 @@ def _reading(source: Path) -> Iterator[None]:
     """Whatever a damaged file raises while it is read becomes one sentence."""
     try:
         yield
+    except DatasetError:
+        raise
     except KeyError as error:
         _refuse(source, f"lacks a part ({error.args[0]})", "imgs, latent classes and latent values")
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (*DAMAGE, zipfile.BadZipFile, zlib.error) as error:
         _refuse(source, f"is truncated or damaged ({error})", "the complete official dSprites file")
 
 
@@ -68,16 +77,24 @@ def _npz_factors(source: Path) -> tuple[np.ndarray, np.ndarray]:
         tables = []
         for name in ("latents_classes", "latents_values"):
             with file.open(f"{name}.npy") as member:
+                shape, _, dtype = _header(member)
+            if (size := math.prod(shape) * dtype.itemsize) > LARGEST:
+                _refuse(source, f"has {name} of {size:,} bytes", f"at most {LARGEST:,}")
+            with file.open(f"{name}.npy") as member:
                 tables.append(npy.read_array(member, allow_pickle=False))
     return tables[0], tables[1]
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in column order, and type of the array that a member holds; its data is next."""
+    version = npy.read_magic(member)
+    return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(member)
 
 
 def _npz_images(source: Path, count: int) -> Iterator[np.ndarray]:
     """Images block by block out of the compressed member, which is never unpacked as a whole."""
     with _reading(source), zipfile.ZipFile(source) as file, file.open("imgs.npy") as member:
-        version = npy.read_magic(member)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, in_columns, dtype = header(member)
+        shape, in_columns, dtype = _header(member)
         _check_images(source, shape, dtype, count)
         if in_columns:
             _refuse(source, "has imgs in column order", "row order")
@@ -91,13 +108,20 @@ def _npz_images(source: Path, count: int) -> Iterator[np.ndarray]:
 
 def _hdf5_factors(source: Path) -> tuple[np.ndarray, np.ndarray]:
     with h5py.File(source, "r") as file:
-        latents: Any = file["latents"]  # h5py is untyped
-        return latents["classes"][()], latents["values"][()]
+        return _stored(source, file, "latents/classes")[()], _stored(source, file, "latents/values")[()]
+
+
+def _stored(source: Path, file: h5py.File, name: str) -> Any:
+    """The HDF5 dataset `name`; Any, because h5py is untyped."""
+    try:
+        return numbers(file, name)
+    except ValueError as error:
+        _refuse(source, str(error), "imgs, latent classes and latent values, numbers in the file itself")
 
 
 def _hdf5_images(source: Path, count: int) -> Iterator[np.ndarray]:
     with _reading(source), h5py.File(source, "r") as file:
-        stored: Any = file["imgs"]  # h5py is untyped
+        stored = _stored(source, file, "imgs")
         _check_images(source, stored.shape, stored.dtype, count)
         # Official chunks are narrow and 23,040 images deep: whole ones, or each is decompressed many times.
         step = max(BLOCK, stored.chunks[0] if stored.chunks else 0)

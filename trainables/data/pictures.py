@@ -36,6 +36,10 @@ BLOCK = 256
 """Pictures decoded at once."""
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 """How gzip, bzip2, xz and zstd files begin."""
+FORMATS = ("PNG", "JPEG")
+"""That are decoded: others that Pillow knows start programs, or are decoders that nobody looks after."""
+LARGEST = 2**24
+"""Bytes of a picture's file at most: without compression a chair has 1.1 MB."""
 DAMAGE = (OSError, EOFError, SyntaxError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, tarfile.TarError)
 """What zipfile, tarfile and Pillow raise over damaged bytes; encrypted members are a RuntimeError."""
 
@@ -141,7 +145,7 @@ def folder_state(folder: Path) -> str:
 def _opened(source: Path) -> Iterator[tuple[dict[str, Any], Callable[[Any], bytes]]]:
     """The files of a folder or an archive by path, each with what `read` takes, and `read`."""
     if source.is_dir():
-        yield _walked(source), Path.read_bytes
+        yield _walked(source), _start(lambda file: file.open("rb"))
         return
     with ExitStack() as stack:
         try:
@@ -149,10 +153,11 @@ def _opened(source: Path) -> Iterator[tuple[dict[str, Any], Callable[[Any], byte
                 start = file.read(6)
             if start.startswith(b"PK"):
                 archive = stack.enter_context(zipfile.ZipFile(source))
-                files, read = {info.filename: info for info in archive.infolist() if not info.is_dir()}, archive.read
+                files = {info.filename: info for info in archive.infolist() if not info.is_dir()}
+                read = _start(archive.open)
             elif not start.startswith(COMPRESSED):
                 archive = stack.enter_context(tarfile.open(source, "r:"))
-                files, read = {info.name: info for info in archive if info.isfile()}, _tar_reader(archive)
+                files, read = {info.name: info for info in archive if info.isfile()}, _start(archive.extractfile)
             else:  # its members could only be read in their own order
                 _refuse(source, "is compressed as a whole", "a .zip, a plain .tar or a folder: unpack it first")
         except DAMAGE as error:
@@ -162,17 +167,19 @@ def _opened(source: Path) -> Iterator[tuple[dict[str, Any], Callable[[Any], byte
         yield files, read
 
 
-def _tar_reader(archive: tarfile.TarFile) -> Callable[[tarfile.TarInfo], bytes]:
-    def read(member: tarfile.TarInfo) -> bytes:
-        file = archive.extractfile(member)
-        return file.read() if file else b""
+def _start(opened: Callable[[Any], Any]) -> Callable[[Any], bytes]:
+    """Reads the files that `opened` opens, each up to `LARGEST` bytes: an archive may declare more than any disk."""
+
+    def read(file: Any) -> bytes:
+        with opened(file) as content:
+            return content.read(LARGEST)
 
     return read
 
 
 def _walked(folder: Path) -> dict[str, Path]:
     files = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    return {file.relative_to(folder).as_posix(): file for file in files}
+    return {file.relative_to(folder).as_posix(): file for file in files if file.is_file()}  # no pipe, no device
 
 
 def _tail(layout: PictureLayout, name: str) -> str:
@@ -201,7 +208,7 @@ def _shrunk(source: Path, name: str, read: Callable[[Any], bytes], file: Any, la
     (width, height), side = layout.size, layout.crop
     left, top = (width - side) // 2, (height - side) // 2
     try:
-        with Image.open(io.BytesIO(read(file))) as picture:
+        with Image.open(io.BytesIO(read(file)), formats=FORMATS) as picture:
             found = f"{picture.width} x {picture.height}, {picture.mode}"
             if found == f"{width} x {height}, RGB":
                 middle = picture.crop((left, top, left + side, top + side))

@@ -22,6 +22,7 @@ import numpy as np
 from trainables.config import IMAGE_SIDE
 from trainables.data.dataset import DatasetError
 from trainables.data.layout import check_names, write_dataset
+from trainables.hdf5 import numbers
 
 BLOCK = 1024
 """Images written at once, and read at once unless the chunks of the file are deeper."""
@@ -59,7 +60,7 @@ def is_table(path: Path) -> bool:
     """Whether an existing file is HDF5 with `images` and claims no layout of ours."""
     try:
         with h5py.File(path, "r") as file:
-            return "images" in file and "layout" not in file.attrs
+            return "images" in [*file] and "layout" not in file.attrs  # a list of names: no link is followed
     except OSError:  # not HDF5, a folder, or truncated: another converter, or the reader of our layout, says which
         return False
     except RuntimeError:  # HDF5 whose list of contents is damaged
@@ -89,9 +90,9 @@ def convert_table(source: Path, path: Path, known: KnownTable = SHAPES3D) -> Non
     with _reading(source), h5py.File(source, "r") as file:
         shape = _checked_images(source, file)
         classes, values = np.empty((shape[0], 0), np.uint8), {}
-        if "factors" in file:
+        if "factors" in [*file]:
             classes, values = _factors(source, file, "factors", shape[0], None)
-        elif known.table in file:
+        elif known.table in [*file]:
             name = known.name
             classes, values = _factors(source, file, known.table, shape[0], list(known.sizes))
             _check_known(source, values, shape, known)
@@ -105,7 +106,7 @@ def _reading(source: Path) -> Iterator[None]:
         yield
     except DatasetError:
         raise
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:  # h5py's, over damaged metadata
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:  # over damaged metadata
         _refuse(source, f"is truncated or damaged ({error})", "a complete HDF5 file: download or copy it again")
 
 
@@ -132,10 +133,10 @@ def read_at_once(depth: int) -> int:
 
 def _dataset(source: Path, file: h5py.File, name: str) -> Any:
     """The HDF5 dataset `name`; Any, because h5py is untyped."""
-    stored = file.get(name)
-    if not isinstance(stored, h5py.Dataset):
-        _refuse(source, f"has {name} that is no HDF5 dataset", f"an array {name}: write the file again")
-    return stored
+    try:
+        return numbers(file, name)
+    except ValueError as error:
+        _refuse(source, str(error), "integers or floats in the file itself: write it again")
 
 
 def _checked_images(source: Path, file: h5py.File) -> tuple[int, ...]:

@@ -252,7 +252,7 @@ def test_the_room_asked_for_is_that_of_the_conversion(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with h5py.File(tmp_path / "3dshapes.h5", "w") as file:
-        file.create_dataset("images", (480_000, 64, 64, 3), np.uint8, chunks=(100, 64, 64, 3))  # nothing allocated
+        file.create_dataset("images", (480_000, 64, 64, 3), np.uint8)[-1] = 0  # the disk holds no more than this one
     usage = namedtuple("usage", ("total", "used", "free"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**10, 5 * 10**9, 5 * 10**9))
     with pytest.raises(DatasetError, match=r"needs 60\d\d MB but .* has 5000 MB free; .* folder with 60\d\d MB free"):

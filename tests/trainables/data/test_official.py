@@ -1,4 +1,6 @@
+import io
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -6,6 +8,7 @@ from typing import cast
 import h5py
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from trainables.data.dataset import Dataset, DatasetError, open_dataset
 from trainables.data.official import convert_official, is_official
@@ -121,7 +124,9 @@ def test_a_missing_array_is_refused(write: Writer, suffix: str, name: str, tiny:
     arrays = official_arrays(tiny)
     del arrays[name]
     source = write(tmp_path / f"bad{suffix}", arrays)
-    with pytest.raises(DatasetError, match=f"lacks a part .*{name.rpartition('_')[2]}.*; expected imgs, latent"):
+    with pytest.raises(
+        DatasetError, match=f"(lacks a part|has no dataset) .*{name.rpartition('_')[2]}.*; expected imgs, latent"
+    ):
         convert_official(source, tmp_path / "ours.h5")
 
 
@@ -149,3 +154,41 @@ def test_our_layout_and_other_files_are_not_official(tiny: Dataset, tmp_path: Pa
     assert not is_official(tiny.path)
     (tmp_path / "text.hdf5").write_text("hello")
     assert not is_official(tmp_path / "text.hdf5")
+
+
+def npz(path: Path, arrays: Arrays, name: str, member: bytes) -> Path:
+    """The official NPZ with another member."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for other, array in arrays.items():
+            file = io.BytesIO()
+            np.save(file, array)
+            archive.writestr(f"{other}.npy", member if other == name else file.getvalue())
+    return path
+
+
+class Bomb:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("name", ["imgs", "latents_classes", "latents_values"])
+def test_no_object_of_an_npz_is_made_and_nothing_that_it_lacks(name: str, tiny: Dataset, tmp_path: Path) -> None:
+    pickled, huge, odd = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.save(pickled, np.array([Bomb(tmp_path / "harmed")], object), allow_pickle=True)
+    npy.write_array_header_1_0(huge, {"descr": "<i8", "fortran_order": False, "shape": (10**12, 6)})
+    npy.write_array_header_1_0(odd, {"descr": "<i8", "fortran_order": False, "shape": (-1, 6)})
+    for member in (pickled, huge, odd, io.BytesIO(b"\x93NUMPY\x01\x00\x10\x00{'descr': exit()}"), io.BytesIO(b"")):
+        source = npz(tmp_path / "stranger.npz", official_arrays(tiny), name, member.getvalue())
+        with pytest.raises(DatasetError, match=r"^[^\n]*stranger\.npz [^\n]*; expected "):
+            convert_official(source, tmp_path / "ours.h5")
+    if name != "imgs":  # which is read in blocks
+        source = npz(tmp_path / "stranger.npz", official_arrays(tiny), name, huge.getvalue())
+        with pytest.raises(DatasetError, match=f"has {name} of 48,000,000,000,000 bytes; expected at most"):
+            convert_official(source, tmp_path / "ours.h5")
+    assert not (tmp_path / "ours.h5").exists()
+    assert not (tmp_path / "harmed").exists()

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
+from trainables.data import pictures
 from trainables.data.dataset import DatasetError, open_dataset
 from trainables.data.pictures import (
     CELEBA,
@@ -326,3 +327,50 @@ def test_a_folder_is_another_one_once_a_picture_has_changed(tmp_path: Path) -> N
     (tmp_path / "a" / "000003.jpg").unlink()
     states.append(folder_state(tmp_path))
     assert len(set(states)) == 5
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 80 80\n%%EndComments\n"
+
+
+def test_no_other_format_is_decoded_whatever_a_file_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments: started.append(arguments))
+    with Image.open(io.BytesIO(POSTSCRIPT)) as picture:
+        assert (picture.size, picture.mode) == ((80, 80), "RGB")  # what a chair of the tests has
+    with pytest.raises(DatasetError, match=r"unreadable picture x\.png"):
+        _shrunk(Path("x.tar"), "x.png", lambda file: POSTSCRIPT, None, FEW["chairs"])
+    assert started == []
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_no_more_of_a_file_is_read_than_a_picture_has(
+    write: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "LARGEST", 1000)
+    source = write(tmp_path / "bomb", {"a/000001.jpg": bytes(10**6)})
+    with pictures._opened(source) as (files, read):
+        assert len(read(files["a/000001.jpg"])) == 1000
+
+
+def test_links_devices_and_paths_of_an_archive_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(encoded(blots(0, FEW["celeba"].size), "JPEG"))
+    names = {tarfile.SYMTYPE: "1", tarfile.LNKTYPE: "2", tarfile.CHRTYPE: "3", tarfile.FIFOTYPE: "4"}
+    with tarfile.open(tmp_path / "links.tar", "w") as archive:
+        for kind, name in names.items():
+            member = tarfile.TarInfo(f"img_align_celeba/00000{name}.jpg")
+            member.type, member.linkname = kind, str(tmp_path / "secret.jpg")
+            archive.addfile(member)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(DatasetError, match="holds 0 files"):
+        convert_pictures(tmp_path / "links.tar", tmp_path / "ours.h5", LAYOUTS)
+    files = {f"../../{tmp_path.name}/escaped/{Path(path).name}": data for path, data in official("celeba").items()}
+    for write in (write_tar, write_zip):
+        source = write(tmp_path / "up", files)
+        convert_pictures(source, tmp_path / "ours.h5", LAYOUTS)  # a path is a name here: nothing is unpacked
+        source.unlink()
+        (tmp_path / "ours.h5").unlink()
+    assert sorted(tmp_path.iterdir()) == before
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "folder" / "000001.jpg")
+    with pytest.raises(DatasetError, match="holds 0 files"):  # nobody waits for a pipe
+        convert_pictures(tmp_path / "folder", tmp_path / "ours.h5", LAYOUTS)
