@@ -189,6 +189,7 @@ def test_a_mirror_that_fails_stops_nothing_and_names_the_remedy(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_driver_that_is_killed_is_survived_for_one_push(command: Command, tmp_path: Path, url: str) -> None:
     driver = command.start("--results", url)
     command.wait_for(lambda: command.rows() >= TRIALS and (tmp_path / "mirror" / "study.json").exists())
@@ -233,6 +234,7 @@ def keys() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_study_that_has_lost_its_disk_goes_on_from_s3(
     command: Command, bucket: str, uninterrupted: tuple[Path, str], tmp_path: Path
 ) -> None:
