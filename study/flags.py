@@ -46,6 +46,8 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--search", default="capacity_grid", help="which trials (--list)")
     flags.add_argument("--protocol", default="laptop", help="laptop (minutes on 2 cores) or paper (GPU days)")
     flags.add_argument("--store", type=a_path, help="default: results/<search>-<protocol>")
+    flags.add_argument("--results", metavar="URL",
+                       help="mirror the store there, s3://bucket/folder say, or bring it back from there")  # fmt: skip
     flags.add_argument("--seeds", type=int, help="replicates of each setting")
     flags.add_argument("--set", action="append", default=[], metavar="KEY=VALUE[,VALUE]",
                        help="any trial or evaluation setting; pins a searched one, several widen it")  # fmt: skip

@@ -1,11 +1,12 @@
 """The command line: `python study/run.py --search capacity_grid`.
 
-Exit codes: 0 done, 1 trials (or the report) failed or differ, 2 bad input (or Ray did not start), 3 trials left over by
---max-trials, --max-hours or --max-cost, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 done, 1 trials (or the report, or the mirror) failed or differ, 2 bad input (or Ray did not start), 3
+trials left over by --max-trials, --max-hours or --max-cost, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import argparse
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -13,9 +14,11 @@ import time
 from pathlib import Path
 
 from study.config import EXECUTORS, Launch, StudyConfig
+from study.copies import ready
 from study.dashboard import serve
 from study.flags import launch_of, parser, store_of, study_of
 from study.lock import has_driver
+from study.mirror import beside
 from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_sparingly, to_run
 from study.preflight import check_address, check_disk, check_memory, cores, gpus, provenance
 from study.progress import measured_speed, progress
@@ -93,6 +96,8 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     path = store_of(arguments)
     if os.path.exists(path) and not path.is_dir():
         raise StoreError(f"store {path} is a file; give a folder with --store")
+    if arguments.results is not None:
+        ready(path, arguments.results)
     existing = open_study(path) if os.path.exists(path / "study.json") else None
     where = launch_of(arguments)
     check_address(where.address)
@@ -163,7 +168,8 @@ def start(
         store.extend_plan(plan)
         from study.launch import run as run_on_ray
 
-        return run_on_ray(store, source, study.evaluation, where, report=not arguments.no_report)
+        on_ray = functools.partial(run_on_ray, store, source, study.evaluation, where, not arguments.no_report)
+        return beside(path, arguments.results, on_ray)
 
 
 def executor_of(study: StudyConfig, existing: Study | None, where: Launch) -> str:

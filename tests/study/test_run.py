@@ -62,6 +62,8 @@ def no_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--dry-run", "--set", "dataset=dsprits"], "did you mean dsprites"),
         (["--port", "99"], "--port=99 is the dashboard's; give --dashboard STORE too, or leave it out"),
         (["--status", ""], "the path is empty; give a folder"),
+        (["--results", ""], "the URL is empty; give one"),
+        (["--results", "foo://x"], "foo://x cannot be used (Protocol not known: foo)"),
         (["--set", "gamma=1", "--set", "gamma=2"], "gamma is set twice"),
         (["--dry-run", "--address", "ray://x:1"], "Ray address ray://x:1 is a Ray client address"),
         (["--set", "objective=nowhere_at_all:f"], "nowhere_at_all:f cannot be imported from"),
