@@ -30,7 +30,14 @@ MAY_IMPORT = {
         "trainables.metrics",
     ),
 }
-LOADS_RAY = {"study.adapters", "study.launch", "study.workers", "trainables.packed", "trainables.trial"}
+LOADS_RAY = {
+    "study.adapters",
+    "study.launch",
+    "study.spot",
+    "study.workers",
+    "trainables.packed",
+    "trainables.trial",
+}
 LOADS_TORCH = {
     "trainables.alone",
     "trainables.checkpoint",
