@@ -85,7 +85,7 @@ class Budget:
         price_per_hour: Of everything that the study runs on.
 
     Raises:
-        InputError: A limit on the cost without a price.
+        InputError: A limit is out of range.
     """
 
     max_hours: float | None = None
@@ -95,8 +95,17 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("max_hours", "max_cost", "price_per_hour"):
             check_range(f"--{name.replace('_', '-')}", getattr(self, name), 1e-6, 1e9)
-        if self.max_cost is not None and self.price_per_hour is None:
-            raise InputError(f"--max-cost={self.max_cost:g} needs the --price-per-hour of what the study runs on")
+
+    def priced(self, per_hour: float | None) -> "Budget":
+        """The same with this price, where it has none of its own.
+
+        Raises:
+            InputError: A limit on the cost without either.
+        """
+        known = dataclasses.replace(self, price_per_hour=self.price_per_hour or per_hour)
+        if known.max_cost is not None and known.price_per_hour is None:
+            raise InputError(f"--max-cost={known.max_cost:g} needs the --price-per-hour of what the study runs on")
+        return known
 
     @property
     def seconds(self) -> float | None:
@@ -123,10 +132,12 @@ class Budget:
         """`, 1.25 so far`: what so many seconds have cost; nothing where no price was given."""
         return "" if self.price_per_hour is None else f", {seconds / 3600 * self.price_per_hour:.2f} so far"
 
-    def cost(self, seconds: float) -> str:
-        """`, 1.25 at 3 an hour`: the price of so many seconds; nothing where none was given."""
+    def cost(self, seconds: float | None) -> str:
+        """`, 1.25 at 3 an hour`, or `, 3 an hour` where nobody knows the seconds; nothing where no price was given."""
         if self.price_per_hour is None:
             return ""
+        if seconds is None:
+            return f", {self.price_per_hour:g} an hour"
         return f", {seconds / 3600 * self.price_per_hour:.2f} at {self.price_per_hour:g} an hour"
 
 
