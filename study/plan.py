@@ -21,6 +21,8 @@ START_SECONDS = 20.0
 """Ray's and the first workers' start, and the report (measured)."""
 STORED_BYTES, CHECKPOINT_BYTES = 3_500_000, 6_100_000
 """Of a finished trial (weights, codes, sheets) and of a checkpoint with its optimiser, latents = 10."""
+GPU_CHECKPOINT_SECONDS = 60.0
+"""Least time between two checkpoints of a trial on a GPU; on CPUs there is one with each report."""
 
 FINAL = ("finished", "diverged", "stopped", "dropped")
 """Statuses that are results: such a trial is never run again. One is stopped, or dropped before it began, with its
@@ -156,6 +158,15 @@ def to_run(
     return {key: planned[key] for key in sorted(left, key=lambda key: key not in status)}  # stable within
 
 
+def updates_of(config: TrialConfig, evaluation: Evaluation) -> float:
+    """What a trial costs with its scoring, in updates of its own batches."""
+    full = 2 if config.objective == "capacity" else 1
+    reports = config.steps / evaluation.report_every
+    scoring = full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
+    scoring += reports * min(evaluation.report_rows, evaluation.probe_rows) / 1000 * STEPS_PER_1K_REPORT
+    return config.steps + scoring * 64 / config.batch_size
+
+
 def price(configs: Collection[TrialConfig], evaluation: Evaluation, slots: int, speed: Speed) -> Price:
     """Time and disk of training `configs`, `slots` at a time.
 
@@ -167,13 +178,8 @@ def price(configs: Collection[TrialConfig], evaluation: Evaluation, slots: int, 
     """
     cost = 0.0
     for config in configs:
-        size = config.batch_size / 64
-        full = 2 if config.objective == "capacity" else 1
-        reports = config.steps / evaluation.report_every
-        scoring = full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
-        scoring += reports * min(evaluation.report_rows, evaluation.probe_rows) / 1000 * STEPS_PER_1K_REPORT
         own = config.batch_size / (speed.of_batch or config.batch_size)
-        cost += config.steps * own + scoring / size * own
+        cost += updates_of(config, evaluation) * own
     rate = speed.steps_per_second
     busy = min(slots, len(configs)) or 1
     return Price(

@@ -12,14 +12,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.adapters import Shelf
 from study.config import Launch
-from study.plan import Speed
+from study.plan import GPU_CHECKPOINT_SECONDS, Speed
 from study.store import open_study
 from trainables.checks import InputError
 from trainables.config import Evaluation, TrialConfig, from_dict
 from trainables.packed import PackedTrial, PackRegistry
 from trainables.trial import VAETrial
 
-GPU_CHECKPOINT_SECONDS = 60.0
 HANG_SECONDS = 900.0
 """A trial's start and a full evaluation take less, whatever the machine."""
 CALIBRATION_SECONDS, CALIBRATION_TIMEOUT = 4.0, 90.0

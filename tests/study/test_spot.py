@@ -78,6 +78,12 @@ def test_trials_start_spot_machines_and_never_a_head(scheduler: ResourceDemandSc
     assert launched(scheduler, [{"CPU": 1.0}]) == {SPOT: 1}  # nothing but a GPU machine has cores
 
 
+def test_spot_is_told_by_the_word_and_not_by_the_alphabet(scheduler: ResourceDemandScheduler) -> None:
+    # Between equals Ray takes the last name.
+    scheduler.node_types["zz_on_demand"] = scheduler.node_types.pop(ON_DEMAND)
+    assert launched(scheduler, TRIALS) == {SPOT: 8}
+
+
 def test_refused_spot_falls_back_to_demand_and_back(scheduler: ResourceDemandScheduler) -> None:
     now = time.time()
     seen = NodeProviderAvailabilityTracker()
