@@ -201,6 +201,13 @@ class Launch:
     """Whether the pack trains on the CPU of this machine: to try packs where there is no GPU."""
     budget: Budget = field(default_factory=Budget)
     """When to stop for today."""
+    imagined: bool = False
+    """Whether it is only asked what a cluster of GPUs would cost, on a machine that has none."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other machines than this one train."""
+        return self.address is not None or self.imagined
 
     @property
     def per_gpu(self) -> int | None:
@@ -210,9 +217,10 @@ class Launch:
     @property
     def slots(self) -> int:
         """Trials at a time, as far as this machine can tell."""
-        room = (1 if self.on_cpu else self.gpus) * (self.per_gpu or 1)
+        shared = self.on_cpu or (self.elsewhere and self.per_gpu)  # of a cluster, one GPU is sure to join
+        room = max(self.gpus, 1 if shared else 0) * (self.per_gpu or 1)
         wanted = self.concurrency or room or self.cores
-        return min(wanted, room) if room and not self.address else wanted
+        return min(wanted, room) if room and not self.elsewhere else wanted
 
     def placing(self, executor: str) -> "Launch":
         """The same, with lanes where an executor needs them, nobody said how many, and there is a GPU for them."""

@@ -65,7 +65,8 @@ def parser() -> argparse.ArgumentParser:
     budget.add_argument("--max-trials", type=int, metavar="N", help="train at most N trials now")
     budget.add_argument("--max-hours", type=float, metavar="H", help="stop after H hours")
     budget.add_argument("--max-cost", type=float, metavar="X", help="stop when this run has cost X")
-    budget.add_argument("--price-per-hour", type=float, metavar="X", help="of all machines of the study together")
+    budget.add_argument("--price-per-hour", type=float, metavar="X",
+                        help="of all machines together (default with --address: by cluster.yaml)")  # fmt: skip
 
     where = flags.add_argument_group("where")
     where.add_argument("--concurrency", type=int, metavar="N", help="trials at a time (default: one a core)")
@@ -152,11 +153,12 @@ def launch_of(arguments: argparse.Namespace) -> Launch:
         raise InputError(f"--lanes={lanes} and --trials-per-gpu={processes} both share a GPU out; give one")
     if on_cpu and (address or not lanes):
         raise InputError("--pack-on-cpu trains one pack on this machine; give --lanes N too, and no --address")
+    nowhere = bool(lanes or processes) and not (address or found or on_cpu)
     for flag, shared in (("--lanes", lanes), ("--trials-per-gpu", processes)):
-        if shared and not (address or found or on_cpu):
+        if shared and nowhere and not arguments.dry_run:
             raise InputError(
                 f"{flag}={shared} on a machine without an NVIDIA GPU; leave it out, give the --address of a cluster, "
-                "or try a pack with --lanes N --pack-on-cpu"
+                "ask with --dry-run what one would cost, or try a pack with --lanes N --pack-on-cpu"
             )
     budget = Budget(arguments.max_hours, arguments.max_cost, arguments.price_per_hour)
     check_range("--hang-minutes", arguments.hang_minutes, 0.01, 1e6)
@@ -170,4 +172,5 @@ def launch_of(arguments: argparse.Namespace) -> Launch:
         hang_seconds=arguments.hang_minutes and 60 * arguments.hang_minutes,
         on_cpu=on_cpu,
         budget=budget,
+        imagined=nowhere,
     )

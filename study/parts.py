@@ -18,6 +18,8 @@ _NAME = re.compile(r"(\d{8})-(\d{8})\.parquet")
 Range = tuple[int, int]
 MOST = 10_000_000
 """Records of a file at most: a few bytes can stand for any number of equal ones."""
+WHOLE_BYTES = 64_000_000
+"""A part of this size is not compacted again: else a table of gigabytes is rewritten for every few hundred records."""
 
 
 class Parts:
@@ -49,9 +51,9 @@ class Parts:
             return _together(parts)
 
     def compact(self) -> None:
-        """One part for each run of readable parts; a part that cannot be read stays where it is."""
+        """One part for each run of parts; one of `WHOLE_BYTES`, or that cannot be read, stays as it is."""
         run: list[tuple[Range, pa.Table]] = []
-        for numbers, table in [*self._read_each(), ((0, 0), "")]:
+        for numbers, table in [*self._read_each(WHOLE_BYTES), ((0, 0), "")]:
             if isinstance(table, pa.Table):
                 run.append((numbers, table))
                 continue
@@ -80,10 +82,13 @@ class Parts:
                 outermost.append((first, -negative))
         return outermost
 
-    def _read_each(self) -> Iterator[tuple[Range, pa.Table | str]]:
+    def _read_each(self, below: float = float("inf")) -> Iterator[tuple[Range, pa.Table | str]]:
         for numbers in self._ranges():
             path = self._path(numbers)
             try:
+                if path.stat().st_size >= below:
+                    yield numbers, f"{path} is not read"
+                    continue
                 yield numbers, read_table(path)
             except FileNotFoundError:
                 raise

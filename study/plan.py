@@ -21,6 +21,8 @@ START_SECONDS = 20.0
 """Ray's and the first workers' start, and the report (measured)."""
 STORED_BYTES, CHECKPOINT_BYTES = 3_500_000, 6_100_000
 """Of a finished trial (weights, codes, sheets) and of a checkpoint with its optimiser, latents = 10."""
+GPU_CHECKPOINT_SECONDS = 60.0
+"""Least time between two checkpoints of a trial on a GPU; on CPUs there is one with each report."""
 
 FINAL = ("finished", "diverged", "stopped", "dropped")
 """Statuses that are results: such a trial is never run again. One is stopped, or dropped before it began, with its
@@ -85,7 +87,7 @@ class Budget:
         price_per_hour: Of everything that the study runs on.
 
     Raises:
-        InputError: A limit on the cost without a price.
+        InputError: A limit is out of range.
     """
 
     max_hours: float | None = None
@@ -95,8 +97,17 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("max_hours", "max_cost", "price_per_hour"):
             check_range(f"--{name.replace('_', '-')}", getattr(self, name), 1e-6, 1e9)
-        if self.max_cost is not None and self.price_per_hour is None:
-            raise InputError(f"--max-cost={self.max_cost:g} needs the --price-per-hour of what the study runs on")
+
+    def priced(self, per_hour: float | None) -> "Budget":
+        """The same with this price, where it has none of its own.
+
+        Raises:
+            InputError: A limit on the cost without either.
+        """
+        known = dataclasses.replace(self, price_per_hour=self.price_per_hour or per_hour)
+        if known.max_cost is not None and known.price_per_hour is None:
+            raise InputError(f"--max-cost={known.max_cost:g} needs the --price-per-hour of what the study runs on")
+        return known
 
     @property
     def seconds(self) -> float | None:
@@ -123,10 +134,12 @@ class Budget:
         """`, 1.25 so far`: what so many seconds have cost; nothing where no price was given."""
         return "" if self.price_per_hour is None else f", {seconds / 3600 * self.price_per_hour:.2f} so far"
 
-    def cost(self, seconds: float) -> str:
-        """`, 1.25 at 3 an hour`: the price of so many seconds; nothing where none was given."""
+    def cost(self, seconds: float | None) -> str:
+        """`, 1.25 at 3 an hour`, or `, 3 an hour` where nobody knows the seconds; nothing where no price was given."""
         if self.price_per_hour is None:
             return ""
+        if seconds is None:
+            return f", {self.price_per_hour:g} an hour"
         return f", {seconds / 3600 * self.price_per_hour:.2f} at {self.price_per_hour:g} an hour"
 
 
@@ -145,6 +158,15 @@ def to_run(
     return {key: planned[key] for key in sorted(left, key=lambda key: key not in status)}  # stable within
 
 
+def updates_of(config: TrialConfig, evaluation: Evaluation) -> float:
+    """What a trial costs with its scoring, in updates of its own batches."""
+    full = 2 if config.objective == "capacity" else 1
+    reports = config.steps / evaluation.report_every
+    scoring = full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
+    scoring += reports * min(evaluation.report_rows, evaluation.probe_rows) / 1000 * STEPS_PER_1K_REPORT
+    return config.steps + scoring * 64 / config.batch_size
+
+
 def price(configs: Collection[TrialConfig], evaluation: Evaluation, slots: int, speed: Speed) -> Price:
     """Time and disk of training `configs`, `slots` at a time.
 
@@ -156,13 +178,8 @@ def price(configs: Collection[TrialConfig], evaluation: Evaluation, slots: int, 
     """
     cost = 0.0
     for config in configs:
-        size = config.batch_size / 64
-        full = 2 if config.objective == "capacity" else 1
-        reports = config.steps / evaluation.report_every
-        scoring = full * evaluation.probe_rows / 10_000 * STEPS_PER_10K_PASSES
-        scoring += reports * min(evaluation.report_rows, evaluation.probe_rows) / 1000 * STEPS_PER_1K_REPORT
         own = config.batch_size / (speed.of_batch or config.batch_size)
-        cost += config.steps * own + scoring / size * own
+        cost += updates_of(config, evaluation) * own
     rate = speed.steps_per_second
     busy = min(slots, len(configs)) or 1
     return Price(

@@ -21,6 +21,7 @@ from study.lock import has_driver
 from study.mirror import beside
 from study.plan import ASSUMED_STEPS_PER_SECOND, Speed, duration, price, report_sparingly, to_run
 from study.preflight import check_address, check_disk, check_memory, cores, gpus, provenance
+from study.prices import priced
 from study.progress import measured_speed, progress
 from study.protocols import PROTOCOLS
 from study.searches import SEARCHES, identity_of, planned, protocol_of, source_of
@@ -116,19 +117,23 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     pending = list(left.values())[: arguments.max_trials]
     if pending:
         where.check(executor)
+    where, machines = priced(where, len(pending))
     dataset = open_dataset(locate(study.dataset))
     SEARCHES[study.search].check(study, protocol_of(study), dataset)
     speed = speed_of(study, existing, where)
-    if arguments.dry_run and pending:
+    if arguments.dry_run and pending and not where.imagined:
         speed = calibrated(pending[0], where, executor) or speed
     cost = price(pending, study.evaluation, where.slots, speed)
     print(f"{study.search} ({study.protocol}): {len(plan)} trials, {len(plan) - len(pending)} not to be run, in {path}")
-    money = where.budget.cost(cost.seconds) if cost.seconds else ""
+    money = where.budget.cost(cost.seconds)
     if pending:
         print(f"to run now, {min(where.slots, len(pending))} at a time: {cost}{money}", flush=True)
+    if machines:
+        print(machines, flush=True)
     where.budget.check(cost)
-    check_disk(path, cost.disk_bytes)
-    if pending and not where.address:
+    if not where.imagined:
+        check_disk(path, cost.disk_bytes)
+    if pending and not where.elsewhere:
         check_memory(min(where.slots, len(pending)), packed=where.lanes is not None)
     return 0 if arguments.dry_run else start(arguments, command, study, dataset, path, where, f"{cost}{money}")
 
@@ -205,7 +210,7 @@ def speed_of(study: StudyConfig, existing: Study | None, where: Launch) -> Speed
     in_turn = min(where.lanes or 1, where.slots)  # a loop times each lane by itself, a stack all of them together
     if measured := measured_speed(existing) if existing else None:
         return Speed.measured(measured / (in_turn if study.executor == "loop" else 1))
-    on_cores = not (where.address or where.gpus)
+    on_cores = not (where.elsewhere or where.gpus)
     return Speed(ASSUMED_STEPS_PER_SECOND[study.pinned["precision"][0]] / in_turn if on_cores else None)
 
 

@@ -11,7 +11,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.config import Launch
-from study.plan import Speed
+from study.plan import GPU_CHECKPOINT_SECONDS, Speed
 from study.shelf import Shelf
 from study.store import open_study
 from trainables.checks import InputError
@@ -21,7 +21,6 @@ from trainables.packed import PackedTrial, PackRegistry
 from trainables.software import check_software, software
 from trainables.trial import VAETrial
 
-GPU_CHECKPOINT_SECONDS = 60.0
 HANG_SECONDS = 900.0
 """A trial's start and a full evaluation take less, whatever the machine."""
 DRIVER_PATIENCE = 1.5

@@ -30,7 +30,15 @@ MAY_IMPORT = {
         "trainables.metrics",
     ),
 }
-LOADS_RAY = {"study.adapters", "study.launch", "study.shelf", "study.workers", "trainables.packed", "trainables.trial"}
+LOADS_RAY = {
+    "study.adapters",
+    "study.launch",
+    "study.shelf",
+    "study.spot",
+    "study.workers",
+    "trainables.packed",
+    "trainables.trial",
+}
 LOADS_TORCH = {
     "trainables.alone",
     "trainables.checkpoint",

@@ -100,6 +100,10 @@ def test_settling_chooses_only_what_nobody_has_chosen() -> None:
         (Launch(cores=2, lanes=8, on_cpu=True, concurrency=9), 8),
         (Launch(cores=2, lanes=8, on_cpu=True, concurrency=3), 3),
         (Launch(cores=2, lanes=8, concurrency=64, address="auto"), 64),
+        (Launch(cores=2, lanes=8, address="auto"), 8),
+        (Launch(cores=2, address="auto"), 2),
+        (Launch(cores=2, lanes=8, concurrency=64, imagined=True), 64),
+        (Launch(cores=2, lanes=8, imagined=True), 8),
     ],
 )
 def test_slots(launch: Launch, slots: int) -> None:

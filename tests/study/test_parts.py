@@ -72,6 +72,26 @@ def test_a_folder_named_like_a_partition_adds_no_column(tmp_path: Path):
     assert read(parts.folder)[0].columns.tolist() == ["n"]
 
 
+def test_a_part_that_is_large_enough_is_not_rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else the work of compaction grows with the square of a study: 4 GB of rows every few minutes.
+    parts = Parts(tmp_path / "rows")
+    parts.append([{"n": number} for number in range(10_000)])
+    size = next(parts.folder.iterdir()).stat().st_size
+    monkeypatch.setattr("study.parts.WHOLE_BYTES", size)
+    for number in range(10_000, 10_003):
+        parts.append([{"n": number}])
+    parts.compact()
+    assert names(parts.folder) == ["00000001-00000001.parquet", "00000002-00000004.parquet"]
+    assert numbers(parts.folder) == list(range(10_003))
+    parts.append([{"n": 10_003}])
+    parts.compact()
+    assert names(parts.folder) == ["00000001-00000001.parquet", "00000002-00000005.parquet"]
+    monkeypatch.setattr("study.parts.WHOLE_BYTES", size + 1)
+    parts.compact()
+    assert names(parts.folder) == ["00000001-00000005.parquet"]
+    assert numbers(parts.folder) == list(range(10_004))
+
+
 def test_a_missing_folder_reads_as_empty(tmp_path: Path):
     frame, problems = read(tmp_path / "none")
     assert len(frame) == 0

@@ -77,6 +77,8 @@ def test_a_budget_is_the_least_of_its_limits() -> None:
 def test_what_so_many_seconds_cost() -> None:
     assert plan.Budget().cost(3600) == ""
     assert plan.Budget(price_per_hour=2.5).cost(1800) == ", 1.25 at 2.5 an hour"
+    assert plan.Budget(price_per_hour=2.5).cost(None) == ", 2.5 an hour"  # nobody knows how long
+    assert plan.Budget().cost(None) == ""
 
 
 def test_a_budget_that_admits_no_trial_is_refused() -> None:
@@ -92,7 +94,15 @@ def test_a_budget_that_admits_no_trial_is_refused() -> None:
     plan.Budget(max_hours=1e-5).check(unknown)  # nobody knows, so nobody is refused
 
 
-@pytest.mark.parametrize("limits", [{"max_hours": 0.0}, {"max_cost": -1.0, "price_per_hour": 1.0}, {"max_cost": 1.0}])
+def test_a_price_is_found_elsewhere_where_none_was_given() -> None:
+    assert plan.Budget(max_cost=3).priced(6.0) == plan.Budget(max_cost=3, price_per_hour=6)
+    assert plan.Budget(max_cost=3, price_per_hour=5).priced(6.0) == plan.Budget(max_cost=3, price_per_hour=5)
+    assert plan.Budget(max_hours=1).priced(None) == plan.Budget(max_hours=1)
+    with pytest.raises(InputError, match="--max-cost=3 needs the --price-per-hour"):
+        plan.Budget(max_cost=3).priced(None)
+
+
+@pytest.mark.parametrize("limits", [{"max_hours": 0.0}, {"max_cost": -1.0, "price_per_hour": 1.0}])
 def test_limits_that_mean_nothing_are_refused(limits: dict) -> None:
     with pytest.raises(InputError, match=r"--max-(hours|cost)="):
         plan.Budget(**limits)

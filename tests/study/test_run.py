@@ -201,6 +201,7 @@ def test_the_dry_run_tells_trials_time_and_disk_and_starts_nothing(
         ("loop", Launch(cores=2, gpus=4, lanes=8), 8),
         ("loop", Launch(cores=2, lanes=8, on_cpu=True, concurrency=2), 2),
         ("stacked", Launch(cores=2, gpus=1, lanes=8), 1),
+        ("stacked", Launch(cores=2, lanes=8, imagined=True), 1),
     ],
 )
 def test_lanes_of_a_loop_train_in_turn(
@@ -210,7 +211,7 @@ def test_lanes_of_a_loop_train_in_turn(
     monkeypatch.setattr(run, "measured_speed", lambda existing: 24.0)
     assert run.speed_of(study, open_study(build(tmp_path / "store")), where).steps_per_second == 24 / share
     unknown = run.speed_of(study, None, where).steps_per_second
-    assert unknown == (None if where.gpus else 18 / share)
+    assert unknown == (None if where.gpus or where.imagined else 18 / share)
 
 
 def test_the_list_names_every_search_and_its_price(capsys: pytest.CaptureFixture[str]) -> None:
