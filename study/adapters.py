@@ -15,6 +15,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
+from study.lost import LOST
 from study.plan import Budget, duration
 from study.progress import Front, Snapshot, snapshot
 from study.source import Source
@@ -27,7 +28,7 @@ FAILED_IN_A_ROW = 10
 """Trials that fail without a report of any other between them: then the machine is at fault, and not they."""
 MAX_FAILURES = 2
 """Attempts of a trial beyond its first, in a row: one that gets further has them all again."""
-NODE_DIED = "its node has died"
+NODE_DIED = ("its node has died", LOST)
 """Ray's words for it."""
 RECENT_MARKS = 9
 """Progress lines back to which the rate lately is taken: two minutes."""
@@ -164,7 +165,7 @@ class StoreCallback(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A failed attempt that Tune will repeat, from the last checkpoint."""
         key = self._begun(trial)
-        if NODE_DIED in failure(trial):  # a spot machine may be taken before a trial gets anywhere, and again
+        if any(words in failure(trial) for words in NODE_DIED):  # a spot machine may be taken before a trial gets far
             trial.max_failures += 1
         self._log_failure(key, trial)
         self._event(key, "retried", _last_line(trial))

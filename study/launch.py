@@ -17,6 +17,7 @@ from ray import tune
 
 from study.adapters import MAX_FAILURES, SourceSearcher, SourceStopper, StoreCallback
 from study.config import Launch
+from study.lost import survive_lost_results
 from study.plan import Speed, duration, to_run
 from study.source import Source
 from study.store import Store, no_room, open_study
@@ -110,6 +111,7 @@ def _tune(
         start_ray(launch)
         dataset = next(iter(source.planned().values())).dataset
         ours = workers(store.path, dataset, evaluation, launch, trainable)
+        survive_lost_results()
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(ours.slots)  # else a custom Searcher allows one pending trial
         os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = str(10**6)
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"

@@ -33,6 +33,7 @@ MAY_IMPORT = {
 LOADS_RAY = {
     "study.adapters",
     "study.launch",
+    "study.lost",
     "study.shelf",
     "study.spot",
     "study.workers",

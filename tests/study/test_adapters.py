@@ -254,7 +254,7 @@ def test_only_attempts_that_get_no_further_count(store: Store, error_file: Path)
     assert trial.max_failures == 2 + MAX_FAILURES
     watch.on_trial_recover(0, [], trial)
     assert trial.max_failures == 2 + MAX_FAILURES
-    error_file.write_text(f"Failure # 4\nThe actor died because {NODE_DIED}.")
+    error_file.write_text(f"Failure # 4\nThe actor died because {NODE_DIED[0]}.")
     watch.on_trial_recover(0, [], trial)
     assert trial.max_failures == 3 + MAX_FAILURES
 
