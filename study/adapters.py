@@ -15,7 +15,7 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from study.lost import LOST
+from study.patience import MAX_FAILURES, MOST_FAILED, OTHER_SOFTWARE, Patience, is_lost, is_machines
 from study.plan import Budget, duration
 from study.progress import Front, Snapshot, snapshot
 from study.source import Source
@@ -24,12 +24,6 @@ from trainables.config import TrialConfig, from_dict
 from trainables.trial import ARRAYS, DIVERGED, LOG, NOTICE, ROW, STATE
 
 PROGRESS_SECONDS = 15.0
-FAILED_IN_A_ROW = 10
-"""Trials that fail without a report of any other between them: then the machine is at fault, and not they."""
-MAX_FAILURES = 2
-"""Attempts of a trial beyond its first, in a row: one that gets further has them all again."""
-NODE_DIED = ("its node has died", LOST)
-"""Ray's words for it."""
 RECENT_MARKS = 9
 """Progress lines back to which the rate lately is taken: two minutes."""
 
@@ -105,19 +99,15 @@ class StoreCallback(Callback):
         hang_seconds: float = math.inf,
     ) -> None:
         self.store, self.source, self.stop, self.show, self.budget = store, source, stop, show, budget or Budget()
-        self.hang_seconds = hang_seconds
-        self.heard: dict[str, tuple[float, Trial]] = {}
-        """When each running trial was last heard of, by the monotonic clock."""
         study = open_study(store.path)
         self.attempts, self.status = study.attempts(), study.status()
         self.steps = study.steps()
-        self.furthest = dict(self.steps)
+        self.patience = Patience(self.steps, hang_seconds)
         self.front = Front(source.target, source.replicates)
         self.shown_front: Sequence[str] = ()
         self.began, self.shown = time.monotonic(), 0.0
         self.marks = deque([(self.began, sum(self.steps.values()))], maxlen=RECENT_MARKS)
         self.began_steps = self.marks[0][1]
-        self.failed_in_a_row = 0
         configs = study.configs()
         for key, row in study.last_rows().items():
             self.front.add(configs[key], row)
@@ -130,14 +120,13 @@ class StoreCallback(Callback):
         self.attempts[key] = self.attempts.get(key, 0) + 1
         self._event(key, "started", json.dumps(asdict(config)))
         self.stop.running.add(key)
-        self.heard[key] = time.monotonic(), trial
+        self.patience.begun(key, time.monotonic())
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Store a report: first its row, then the checkpoint that belongs to it."""
-        key, self.failed_in_a_row = config_of(trial).key(), 0
-        self.heard[key] = time.monotonic(), trial
+        key = config_of(trial).key()
         row, state, arrays = result.pop(ROW, {}), result.pop(STATE, None), result.pop(ARRAYS, None)
         self.store.append_log(key, result.pop(LOG, ""))
         if notice := result.pop(NOTICE, ""):
@@ -148,8 +137,7 @@ class StoreCallback(Callback):
             self._event(key, "diverged", f"the loss was not finite before step {diverged_at}")
             self._ended(trial, {})
             return
-        if row["step"] > self.furthest.get(key, 0):  # what has cost it attempts was not the trial
-            self.furthest[key] = row["step"]
+        if self.patience.reported(key, row["step"], time.monotonic()):
             trial.max_failures = trial.num_failures + MAX_FAILURES
         self.steps[key] = row["step"]
         if arrays is not None:
@@ -164,24 +152,32 @@ class StoreCallback(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A failed attempt that Tune will repeat, from the last checkpoint."""
-        key = self._begun(trial)
-        if any(words in failure(trial) for words in NODE_DIED):  # a spot machine may be taken before a trial gets far
+        key, told = self._begun(trial), failure(trial)
+        self.patience.ended(key)
+        if is_lost(told) and self.patience.lost_machine(key):  # a spot machine may be taken before a trial gets far
             trial.max_failures += 1
         self._log_failure(key, trial)
         self._event(key, "retried", _last_line(trial))
+        if OTHER_SOFTWARE in told and not self.stop.asked:  # it would take every trial, being always free
+            self.stop.asked = True
+            self.show(f"{_last_line(trial)}: stopping; then the same command goes on")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """The last attempt has failed."""
+        """The last attempt has failed; one that its machine has cost is left for the next run."""
         key = self._begun(trial)
+        self.patience.ended(key)
         self._log_failure(key, trial)
+        if is_machines(failure(trial)):
+            self._event(key, "interrupted", _last_line(trial))
+            self.stop.running.discard(key)
+            return
         self._event(key, "failed", _last_line(trial))
         self._ended(trial, {})
         self.stop.running.discard(key)
         self.show(f"trial {key} failed: {_last_line(trial)}; see {self.store.log_path(key)}")
-        self.failed_in_a_row += 1
-        if self.failed_in_a_row == FAILED_IN_A_ROW:
+        if self.patience.failed(key):
             self.stop.asked = True
-            many = f"{FAILED_IN_A_ROW} trials in a row have failed"
+            many = f"{MOST_FAILED} trials have failed, in a row or without a report"
             self.show(f"{many}: stopping, before the rest does; mend it, and the command with --retry-failed goes on")
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -192,11 +188,12 @@ class StoreCallback(Callback):
             self._event(key, "stopped" if reason else "interrupted", reason)
         self._record_dropped()
         self.stop.running.discard(key)
+        self.patience.ended(key)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Flush what waits, end what hangs, and show the progress from time to time."""
         self.store.tick()
-        self._end_the_hung()
+        self._end_the_hung(trials)
         limit = self.budget.seconds
         if limit is not None and not self.stop.asked and time.monotonic() - self.began >= limit:
             self.stop.asked = True
@@ -205,15 +202,13 @@ class StoreCallback(Callback):
             self.shown = time.monotonic()
             self.show(str(self.snapshot(self.shown)))
 
-    def _end_the_hung(self) -> None:
-        """Kill trials that have been silent for too long: Tune hears that they died, and tries them again."""
-        now = time.monotonic()
-        for key, (since, trial) in list(self.heard.items()):
-            if now - since > self.hang_seconds:
-                del self.heard[key]
-                if key in self.stop.running and trial.temporary_state.ray_actor is not None:
-                    self.show(f"trial {key} has not reported for {duration(now - since)}: ended, and tried again")
-                    ray.kill(trial.temporary_state.ray_actor)
+    def _end_the_hung(self, trials: list[Trial]) -> None:
+        """Kill what its own watch has not ended: Tune hears that it has died, and tries the trial again."""
+        for key, seconds in self.patience.silent(time.monotonic()).items():
+            actor = next(trial for trial in trials if config_of(trial).key() == key).temporary_state.ray_actor
+            if actor is not None:
+                self.show(f"trial {key} has not reported for {duration(seconds)}: ended, and tried again")
+                ray.kill(actor)
 
     def snapshot(self, now: float | None) -> Snapshot:
         """Where the study stands at `now`, seconds of the monotonic clock; without rates where that is None."""

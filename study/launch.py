@@ -15,9 +15,10 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from study.adapters import MAX_FAILURES, SourceSearcher, SourceStopper, StoreCallback
+from study.adapters import SourceSearcher, SourceStopper, StoreCallback
 from study.config import Launch
 from study.lost import survive_lost_results
+from study.patience import MAX_FAILURES
 from study.plan import Speed, duration, to_run
 from study.source import Source
 from study.store import Store, no_room, open_study

@@ -10,9 +10,6 @@ from ray.air.execution._internal import RayActorManager
 from ray.exceptions import ObjectLostError
 from ray.tune.execution import tune_controller
 
-LOST = "Failed to retrieve object"
-"""Ray's words for it."""
-
 
 class Manager(RayActorManager):
     """Ray's own, but for lost results."""
@@ -26,4 +23,4 @@ class Manager(RayActorManager):
 
 def survive_lost_results() -> None:
     """Let the experiments of this process use our manager."""
-    tune_controller.RayActorManager = Manager
+    tune_controller.RayActorManager = Manager  # pyright: ignore[reportPrivateImportUsage]

@@ -12,6 +12,8 @@ import yaml
 from study.config import Launch
 from trainables.checks import InputError
 
+LAUNCHED = Path("~/ray_bootstrap_config.yaml").expanduser()
+"""On the head of a cluster that `ray up` has launched; any other cluster has prices of its own."""
 CLUSTER = Path(__file__).parents[1] / "cluster.yaml"
 REMEDY = "mend it as in the project's own cluster.yaml, or give --price-per-hour"
 
@@ -99,14 +101,20 @@ def priced(launch: Launch, trials: int, path: Path = CLUSTER) -> tuple[Launch, F
         It, and the machines that the price is of; None where it is none of `cluster.yaml`.
 
     Raises:
-        InputError: The file cannot be read, or there is a --max-cost and no price for it.
+        InputError: The file cannot be read, or there is a --max-cost and no price for it, or no number of trials at
+            a time.
     """
     found = None
-    if launch.elsewhere and launch.budget.price_per_hour is None and trials and path.is_file():
+    ours = launch.imagined or (launch.address is not None and LAUNCHED.exists())
+    if ours and launch.budget.price_per_hour is None and trials and path.is_file():
         try:
             cluster = yaml.safe_load(path.read_text())
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}); {REMEDY}") from None
+        if launch.budget.max_cost is not None and launch.concurrency is None:
+            raise InputError(
+                f"--max-cost={launch.budget.max_cost:g} on a cluster needs --concurrency: so many machines come"
+            )
         found = fleet(cluster, min(launch.slots, trials), launch.per_gpu or 1)
     budget = launch.budget.priced(found.per_hour if found else None)
     return dataclasses.replace(launch, budget=budget), found

@@ -1,6 +1,7 @@
 """The shelf: what the driver's disk has, for trials on machines that share no files with it."""
 
 import os
+from pathlib import Path
 
 import ray
 
@@ -21,19 +22,25 @@ class Shelf:
     """
 
     def __init__(self, path: str, dataset: str, cache: str) -> None:
-        self.path, self.dataset = path, dataset
+        self.study, self.dataset = open_study(path), dataset
+        self.located: Path | None = None
         os.environ[VARIABLE] = cache  # this process has Ray's environment, not the driver's
 
     def get(self, key: str) -> bytes | None:
         """The last checkpoint of a trial, if it has one."""
-        return open_study(self.path).checkpoint(key)
+        return self.study.checkpoint(key)
 
     def dataset_size(self) -> int:
         """Of the dataset's file, bytes."""
-        return locate(self.dataset).stat().st_size
+        return self._file().stat().st_size
 
     def dataset_from(self, begin: int) -> bytes:
         """The next `CHUNK_BYTES` of the dataset's file, fewer at its end."""
-        with locate(self.dataset).open("rb") as file:
+        with self._file().open("rb") as file:
             file.seek(begin)
             return file.read(CHUNK_BYTES)
+
+    def _file(self) -> Path:
+        """Found once: what is delivered is one file from its first byte to its last."""
+        self.located = self.located or locate(self.dataset)
+        return self.located

@@ -6,6 +6,7 @@ the death of the process, not the loss of power: files are written aside and ren
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from study.scores import Scores, read_scores
 
 __all__ = ["Scores", "Store", "StoreError", "Study", "Trial", "compare", "no_room", "open_study", "read_scores"]
 
+ROOM = 50_000_000
+"""Bytes that the store writes at once at most: with more free, another disk is full."""
 FLUSH_ROWS, FLUSH_SECONDS, COMPACT_PARTS = 200, 2.0, 500
 
 
@@ -177,7 +180,9 @@ class Store:
 
 def no_room(path: Path, error: Exception) -> StoreError | None:
     """What to say where a store's disk is full; None where the error is another one, whoever raised it."""
-    if "No space left" not in str(error):  # pyarrow and HDF5 keep the words of the system, not always its number
+    words = ("No space left", "Disk quota exceeded")  # pyarrow and HDF5 keep the system's words, not always its number
+    elsewhere = words[0] in str(error) and shutil.disk_usage(path).free > ROOM
+    if elsewhere or not any(word in str(error) for word in words):
         return None
     return StoreError(
         f"store {path} cannot be written: its disk is full; free some, and the same command continues: what was not "

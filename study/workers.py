@@ -1,6 +1,7 @@
 """Where trials run: Ray on this machine or at an address, what a trial reserves, and the actors beside it."""
 
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from trainables.checks import InputError
 from trainables.config import Evaluation, TrialConfig, from_dict
 from trainables.data.cache import cache_folder
 from trainables.packed import PackedTrial, PackRegistry
-from trainables.software import check_software, software
+from trainables.software import check_software, commit, software
 from trainables.trial import VAETrial
 
 HANG_SECONDS = 900.0
 """A trial's start and a full evaluation take less, whatever the machine."""
+THIN_PATIENCE = 3
+"""A trial in a pack waits so much longer than its server: while it joins, and for the reports of its neighbours."""
 DRIVER_PATIENCE = 1.5
 """As much longer the driver waits, for a process that is stopped, or a node that is: neither ends itself."""
 CALIBRATION_SECONDS, CALIBRATION_TIMEOUT, CHECK_TIMEOUT = 4.0, 90.0, 60.0
@@ -97,8 +100,8 @@ def workers(
     }
     kind = trainable or (PackedTrial if launch.lanes else VAETrial)
     if launch.lanes and issubclass(kind, PackedTrial):
-        told["hang_seconds"] = 2 * hang_seconds * launch.lanes  # its server is the first to notice
-        slower = launch.lanes if launch.on_cpu else 1  # a stack there takes as long as all of its lanes
+        slower = launch.lanes if launch.on_cpu or identity["executor"] == "loop" else 1  # lanes one after another
+        told["hang_seconds"] = THIN_PATIENCE * hang_seconds * slower  # its server is the first to notice
         serving = kind.serving(
             evaluation=evaluation,
             executor=identity["executor"],
@@ -119,17 +122,20 @@ def check_nodes() -> None:
     Raises:
         InputError: Naming the nodes, what differs and the remedy.
     """
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-    asked = [_checked.options(scheduling_strategy=_on(node)).remote(software()) for node in nodes]
-    try:
-        problems = [said for said in ray.get(asked, timeout=CHECK_TIMEOUT) if said]
-    except GetTimeoutError:
-        raise InputError(f"not every node has answered within {CHECK_TIMEOUT:.0f} s; end those that hang") from None
-    except RayError as error:  # it cannot import the project, or has died
-        reason = str(error).splitlines()[-1]
-        raise InputError(f"a node cannot run the project ({reason}); set it up as the head is, or end it") from None
+    told = {**software(), "commit": commit()}
+    asked = {node: _checked.options(scheduling_strategy=_on(node)).remote(told) for node in _alive()}
+    limit, problems = time.monotonic() + CHECK_TIMEOUT, list[str]()
+    for node, answer in asked.items():
+        try:
+            said = ray.get(answer, timeout=max(0.0, limit - time.monotonic()))
+        except GetTimeoutError:
+            said = f"no answer within {CHECK_TIMEOUT:.0f} s"
+        except RayError as error:
+            said = str(error).splitlines()[-1]
+        if said and node in _alive():  # a machine that has just been taken away is none of ours
+            problems.append(said)
     if problems:
-        raise InputError("; ".join(dict.fromkeys(problems)))
+        raise InputError(f"not every node can train: {'; '.join(dict.fromkeys(problems))}")
 
 
 def beside_the_driver(actor: Any) -> Any:
@@ -193,6 +199,10 @@ def measured_speed(config: TrialConfig, launch: Launch, executor: str) -> Speed:
     return Speed.calibrated(
         sum(done) / len(done), f"{kind} of a node that would train{f', {many} at a time' * (many > 1)}"
     )
+
+
+def _alive() -> set[str]:
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}
 
 
 def _on(node: str) -> NodeAffinitySchedulingStrategy:

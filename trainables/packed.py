@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import ray
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, GetTimeoutError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainables import hardware
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 THREADS = 160
 """Calls that a server answers at a time: each lane waits in one, and may leave in another."""
+SERVERS_SHARE = 0.9
+"""Of a trial's patience: then the server is at fault, and the trial lives to say so."""
 TELLING_SECONDS = 1.0
 """For which a server that has failed lives on: its trials' calls are still on their way back."""
 
@@ -187,7 +189,7 @@ class PackedTrial(VAETrial):
     def _report(self) -> tuple["Report", bytes | None]:
         with self._watched():
             server = self.server = self.server or self._join()
-            heard: Outcome = ray.get(server.report.remote(self.ticket))
+            heard: Outcome = ray.get(server.report.remote(self.ticket), timeout=SERVERS_SHARE * self.hang_seconds)
         self.notice = heard.notice
         return self.scorer.report(heard.measured), heard.state
 
@@ -215,7 +217,14 @@ class PackedTrial(VAETrial):
         """The next attempt, of this trial or another, gets another server where this one has failed or died."""
         try:
             yield
+        except GetTimeoutError:  # its own watch has not ended it: it is stopped, or its node is
+            ray.kill(self.server)
+            self._forget()
+            raise PackFailed(f"the pack has not answered for {SERVERS_SHARE * self.hang_seconds:.0f} s") from None
         except (ActorDiedError, PackFailed):
-            self.server = None
-            ray.get(self.registry.died.remote(self.named))
+            self._forget()
             raise
+
+    def _forget(self) -> None:
+        self.server = None
+        ray.get(self.registry.died.remote(self.named))

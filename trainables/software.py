@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from trainables.checks import InputError
@@ -38,21 +39,24 @@ def code() -> str:
 
 
 def software() -> dict[str, str]:
-    """All that must be alike on the machines of a study."""
-    return {"commit": commit(), "code": code(), **versions()}
+    """What a trial's result depends on: sources and releases."""
+    return {"code": code(), **versions()}
 
 
-def check_software(expected: dict[str, str]) -> None:
+def check_software(expected: Mapping[str, str]) -> None:
     """Refuse to train on a machine that runs anything else than the driver.
+
+    Args:
+        expected: `software` of the driver, or that and its `commit`.
 
     Raises:
         InputError: Naming what differs, and the remedy.
     """
-    ours = software()
+    ours = software() | ({"commit": commit()} if "commit" in expected else {})
     apart = [name for name in {**expected, **ours} if ours.get(name) != expected.get(name)]
     if apart:
         told = ", ".join(f"{name} {ours.get(name, 'none')}, not {expected.get(name, 'none')}" for name in apart)
         raise InputError(
-            f"{platform.node()} runs other software than the driver: {told}; set it up as the head is (ray up "
+            f"{platform.node()} runs other software than the driver ({told}); set it up as the head is (ray up "
             "cluster.yaml does), or end it"
         )

@@ -135,19 +135,22 @@ def open_checked(name: str, sha256: str | None, shelf: Any = None) -> "Dataset":
     Raises:
         DatasetError: The node has none, or another one, and there is nobody to fetch it from.
     """
-    from trainables.data.cache import delivered, is_known, locate
+    from trainables.data.cache import delivered, locate
     from trainables.data.dataset import DatasetError, open_dataset
 
-    def fetched() -> Path:
-        size: int = ray.get(shelf.dataset_size.remote())
-        return delivered(str(sha256), size, lambda begin: ray.get(shelf.dataset_from.remote(begin)))
+    def checked(path: Path) -> "Dataset":
+        dataset = open_dataset(path)
+        if sha256 not in (None, dataset.sha256):
+            raise DatasetError(
+                f"{path} is not the study's dataset (sha256 {dataset.sha256[:12]}, not {sha256[:12]}); delete it on "
+                "this node"
+            )
+        return dataset
 
-    dataset = open_dataset(locate(name) if shelf is None or is_known(name) else fetched())
-    if shelf is not None and sha256 not in (None, dataset.sha256):
-        dataset = open_dataset(fetched())
-    if sha256 not in (None, dataset.sha256):
-        raise DatasetError(
-            f"{dataset.path} is not the study's dataset (sha256 {dataset.sha256[:12]}, not {sha256[:12]}); delete it "
-            "on this node"
-        )
-    return dataset
+    try:
+        return checked(locate(name))
+    except DatasetError:
+        if shelf is None or sha256 is None:
+            raise
+    size: int = ray.get(shelf.dataset_size.remote())
+    return checked(delivered(sha256, size, lambda begin: ray.get(shelf.dataset_from.remote(begin))))

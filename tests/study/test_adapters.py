@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from ray.tune.search import Searcher
 
-from study.adapters import MAX_FAILURES, NODE_DIED, SourceSearcher, SourceStopper, StoreCallback
+from study import adapters
+from study.adapters import SourceSearcher, SourceStopper, StoreCallback
+from study.patience import LOST, MAX_FAILURES, OTHER_SOFTWARE
 from study.plan import Budget
 from study.source import Grid, Source
 from study.store import Store, open_study
@@ -227,18 +229,42 @@ def test_failed_diverged_and_interrupted_are_told_apart(store: Store, error_file
 
 def test_a_machine_that_fails_every_trial_does_not_drain_the_study(store: Store, error_file: Path) -> None:
     watch, shown = callback(store)
-    fine, failing = tune_trial(CONFIGS[0]), [
-        tune_trial(dataclasses.replace(CONFIGS[1], seed=seed), error_file) for seed in range(2, 22)
-    ]  # fmt: skip
-    watch.on_trial_start(0, [], fine)
-    for place, trial in enumerate(failing[:18]):
-        if place == 9:  # one report between nine and nine: it is not the machine
-            watch.on_trial_result(0, [], fine, {ROW: row(2), LOG: ""})
-        watch.on_trial_error(0, [], trial)
+    for seed in range(2, 11):
+        watch.on_trial_error(0, [], tune_trial(dataclasses.replace(CONFIGS[1], seed=seed), error_file))
     assert not watch.stop.asked
-    watch.on_trial_error(0, [], failing[18])
+    watch.on_trial_error(0, [], tune_trial(dataclasses.replace(CONFIGS[1], seed=11), error_file))
     assert watch.stop.asked
-    assert shown[-1].startswith("10 trials in a row have failed: stopping")
+    assert shown[-1].startswith("10 trials have failed, in a row or without a report: stopping")
+
+
+def test_a_machine_with_other_software_stops_the_study_and_fails_no_trial(store: Store, error_file: Path) -> None:
+    watch, shown = callback(store)
+    trial = tune_trial(CONFIGS[0], error_file)
+    error_file.write_text(f"Failure # 1\nInputError: a-host {OTHER_SOFTWARE} (torch 1, not 2); end it")
+    watch.on_trial_start(0, [], trial)
+    watch.on_trial_recover(0, [], trial)
+    assert watch.stop.asked
+    assert shown[0].startswith(f"InputError: a-host {OTHER_SOFTWARE} (torch 1, not 2); end it: stopping; then the same")
+    watch.on_trial_error(0, [], trial)
+    assert open_study(store.path).status() == {CONFIGS[0].key(): "interrupted"}
+    assert watch.stop.running == set()
+
+
+def test_a_trial_that_is_silent_for_too_long_is_killed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, shown = callback(store)
+    killed: list[object] = []
+    monkeypatch.setattr(adapters.ray, "kill", killed.append)
+    trials = [tune_trial(config) for config in CONFIGS]
+    for trial in trials:
+        trial.temporary_state = SimpleNamespace(ray_actor=trial.config["trial"]["seed"])
+        watch.on_trial_start(0, [], trial)
+    watch.patience.hang_seconds = 100.0
+    watch.patience.begun(CONFIGS[1].key(), watch.began - 200.0)
+    watch.on_step_end(0, trials)
+    assert killed == [1]
+    assert f"trial {CONFIGS[1].key()} has not reported for 3 min: ended, and tried again" in shown
+    watch.on_step_end(0, trials)
+    assert killed == [1]  # once: its next attempt begins anew
 
 
 def test_only_attempts_that_get_no_further_count(store: Store, error_file: Path) -> None:
@@ -254,7 +280,7 @@ def test_only_attempts_that_get_no_further_count(store: Store, error_file: Path)
     assert trial.max_failures == 2 + MAX_FAILURES
     watch.on_trial_recover(0, [], trial)
     assert trial.max_failures == 2 + MAX_FAILURES
-    error_file.write_text(f"Failure # 4\nThe actor died because {NODE_DIED[0]}.")
+    error_file.write_text(f"Failure # 4\nThe actor died because {LOST[0]}.")
     watch.on_trial_recover(0, [], trial)
     assert trial.max_failures == 3 + MAX_FAILURES
 

@@ -1,6 +1,7 @@
 """The hourly price of a cluster, from the prices that the user keeps."""
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study import run
+from study import prices, run
 from study.config import Launch
 from study.plan import Budget
 from study.prices import CLUSTER, fleet, priced
@@ -98,7 +99,22 @@ def test_broken_prices_are_one_clear_error(cluster: dict[str, Any], said: str) -
         fleet(cluster, 256, 32)
 
 
-def test_a_cluster_has_its_own_price_unless_one_is_given(tmp_path: Path) -> None:
+@pytest.fixture
+def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What Ray leaves on the head of a cluster that it has launched."""
+    path = tmp_path / "bootstrap.yaml"
+    path.touch()
+    monkeypatch.setattr(prices, "LAUNCHED", path)
+    return path
+
+
+def test_a_cluster_that_ray_has_not_launched_has_another_price(launched: Path) -> None:
+    launched.unlink()
+    assert priced(ON_A_CLUSTER, 1000) == (ON_A_CLUSTER, None)
+    assert priced(dataclasses.replace(ON_A_CLUSTER, address=None, imagined=True), 1000)[1]
+
+
+def test_a_cluster_has_its_own_price_unless_one_is_given(launched: Path, tmp_path: Path) -> None:
     where, found = priced(ON_A_CLUSTER, 1000)
     assert found
     assert where.budget == Budget(price_per_hour=found.per_hour)
@@ -115,16 +131,18 @@ def test_a_cluster_has_its_own_price_unless_one_is_given(tmp_path: Path) -> None
         assert priced(launch, trials, path) == (launch, None)
 
 
-def test_a_cost_limit_needs_a_price_from_somewhere(tmp_path: Path) -> None:
-    limited = Launch(cores=2, address="auto", lanes=32, budget=Budget(max_cost=5.0))
+def test_a_cost_limit_needs_a_price_from_somewhere(launched: Path, tmp_path: Path) -> None:
+    limited = Launch(cores=2, address="auto", lanes=32, concurrency=32, budget=Budget(max_cost=5.0))
     where, _ = priced(limited, 1000)
     assert where.budget.seconds == pytest.approx(5 / 0.5 * 3600)
     with pytest.raises(InputError, match="--max-cost=5 needs the --price-per-hour"):
         priced(limited, 1000, tmp_path / "nowhere.yaml")
+    with pytest.raises(InputError, match="--max-cost=5 on a cluster needs --concurrency"):
+        priced(dataclasses.replace(limited, concurrency=None), 1000)
 
 
 @pytest.mark.parametrize("text", ["metadata: {prices: ", "- a list", "\x00", "5"])
-def test_a_file_that_is_no_cluster_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_cluster_is_named(launched: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "cluster.yaml").write_text(text)
     with pytest.raises(InputError, match="cannot be read"):
         priced(ON_A_CLUSTER, 1000, tmp_path / "cluster.yaml")

@@ -73,4 +73,4 @@ def test_a_hang_is_noticed_by_the_server_first(
         told = workers(store.path, "blobs", evaluation, launch).trainable
     (serving,) = actors.remote.call_args.args
     assert serving == Serving(evaluation, "stacked", "blobs", "sha", on_cpu, server, actors.remote())
-    assert told["hang_seconds"] == 16_000
+    assert told["hang_seconds"] == 3 * server

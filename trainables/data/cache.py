@@ -96,18 +96,13 @@ def delivered(sha256: str, size: int, chunk: Callable[[int], bytes]) -> Path:
     return _made_once(cache_folder() / f"delivered-{sha256[:16]}.h5", fetch, size // 10**6 + 1)
 
 
-def is_known(dataset: str) -> bool:
-    """Whether it is a name that we render, or a file or folder of this machine."""
-    return dataset in RENDERED or Path(dataset).expanduser().exists()
-
-
 def check_known(dataset: str) -> None:
     """Refuse what is neither a name that we render nor a file or folder, without making anything.
 
     Raises:
         DatasetError: Naming the near names.
     """
-    if not is_known(dataset):
+    if dataset not in RENDERED and not Path(dataset).expanduser().exists():
         raise DatasetError(
             f"unknown dataset {dataset!r}: no name that we render, no file and no folder; {near(dataset, [*RENDERED])}"
         )
