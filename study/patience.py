@@ -12,8 +12,8 @@ MOST_FAILED = 10
 """Trials that fail in a row, or without any report of their own: then the machine is at fault, and not they."""
 OTHER_SOFTWARE = "runs other software than the driver"
 """Our own words (`trainables.software`)."""
-LOST = ("its node has died", "Failed to retrieve object")
-"""Ray's words for a node, or a result on it, that is gone."""
+LOST = ("its node has died", "Failed to retrieve object", "task may or may not have been executed on the actor")
+"""Ray's words for a node, a result on it, or the way to it, that is gone."""
 
 
 class Patience:

@@ -109,6 +109,7 @@ def test_the_head_runs_the_autoscaler_that_knows_a_refusal(cluster: dict[str, An
     assert "RAY_enable_autoscaler_v2=0" in told
     assert "RAY_AUTOSCALER_UTILIZATION_SCORER=study.spot.spot_first" in told
     assert "RAY_AUTH_MODE=token" in told
+    assert "RAY_JOB_STOP_WAIT_TIME_S=300" in told
 
 
 def git(*words: str, at: Path = ROOT) -> str:
