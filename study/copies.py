@@ -17,10 +17,11 @@ from typing import Any
 from study.frozen import ORDER, Stamp, covered, frozen, kind_of, last_parts, names_of, stamp_of
 from study.lock import take
 from study.reader import StoreError, description
+from study.received import check_files
 from study.remote import ASIDE, Gone, Remote
 from trainables.checks import InputError
 
-MANIFEST = "mirror.json"
+MANIFEST, NOTHING = "mirror.json", b"{}"
 FETCHES = 3
 """How often a store is fetched anew because a driver compacts it meanwhile."""
 
@@ -39,6 +40,7 @@ def push(store: Path, url: str) -> int:
         InputError: The URL cannot be used, or holds what this store does not continue, or there is no store.
     """
     remote = Remote(url)
+    check_files(store)  # a link's target would be uploaded, or written into
     description(store)
     with _alone(store):
         there = remote.find()
@@ -96,7 +98,7 @@ def ready(store: Path, url: str) -> None:
     else:
         ours = [name for kind in ORDER for name in names_of(store, kind)]
         _check(store, remote, remote.find(), ours)
-    remote.write(MANIFEST, remote.read(MANIFEST) or b"{}")  # a URL that cannot be written is told now
+    remote.write(MANIFEST, remote.read(MANIFEST) or NOTHING)  # a URL that cannot be written is told now
 
 
 @contextlib.contextmanager
@@ -124,6 +126,8 @@ def _check(store: Path, remote: Remote, there: Collection[str], ours: Collection
         raise MirrorError(f"{remote.url} lies in the store {store} itself; give a URL elsewhere")
     content = remote.read("study.json")
     if content is None:
+        if there and (set(there) != {MANIFEST} or remote.read(MANIFEST) != NOTHING):  # `ready` puts that one first
+            raise MirrorError(f"{remote.url} holds files but no study.json: it is no store; give an empty folder")
         return
     here, mirrored = description(store), _described(content, remote.url)
     runs, known = _runs(here), _runs(mirrored)
@@ -158,7 +162,7 @@ def _runs(described: dict[str, Any]) -> list[dict[str, Any]]:
 def _manifest(remote: Remote) -> dict[str, Stamp]:
     """The stamps of what was put; none where it cannot be read: everything is put again."""
     try:
-        entries = json.loads(remote.read(MANIFEST) or b"{}").items()
+        entries = json.loads(remote.read(MANIFEST) or NOTHING).items()
         stamps = {str(name): (int(size), int(changed)) for name, (size, changed) in entries}
         return {name: stamp for name, stamp in stamps.items() if 0 <= stamp[1] < 2**62}
     except (ValueError, TypeError, AttributeError, OverflowError):

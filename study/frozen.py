@@ -15,23 +15,21 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.reader import StoreError
+from study.received import FOLDER, KEY, StoreError
 
 ORDER = {
     "study.json": r"study\.json",
     "rows/*": r"rows/\d{8}-\d{8}\.parquet",
     "scores/*": r"scores/\w[\w.-]*\.parquet",
-    "arrays/*": r"arrays/[0-9a-f]{16}\.h5",
-    "checkpoints/*": r"checkpoints/[0-9a-f]{16}",
+    "arrays/*": rf"arrays/{KEY.pattern}\.h5",
+    "checkpoints/*": rf"checkpoints/{KEY.pattern}",
     "optuna.journal": r"optuna\.journal",
     "events/*": r"events/\d{8}-\d{8}\.parquet",
     "trials.parquet": r"trials\.parquet",
-    "logs/*": r"logs/\w[\w.-]*\.txt",
+    "logs/*": rf"logs/{KEY.pattern}\.txt",
     "report/**/*": r"report/(?:\w[\w.-]*/)*\w[\w.-]*(?<!\.aside)",
 }
 """Each kind of file: how it is found, and its whole name; in the order in which a mirror takes them."""
-FOLDER = ".mirror"
-"""Where the links are while they are needed; a leftover is made anew."""
 _PART = re.compile(r"(rows|events)/(\d{8})-(\d{8})\.parquet")
 Stamp = tuple[int, int]
 """Bytes and time of change in ns: a file that has the same ones is unchanged."""
@@ -70,6 +68,7 @@ def frozen(store: Path, known: Mapping[str, Stamp]) -> Iterator[list[dict[str, F
     shutil.rmtree(folder, ignore_errors=True)
     try:
         try:
+            folder.mkdir()  # so that what could not be removed is not written into
             kinds = [_freeze_kind(store, kind, known) for kind in reversed(ORDER)]
         except OSError as error:
             raise StoreError(f"{folder} cannot be made ({error.strerror}); a mirror needs hard links there") from None

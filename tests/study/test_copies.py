@@ -247,7 +247,7 @@ def test_what_a_run_really_took_makes_no_other_run_of_it(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["rows/../../../stolen", "lock", "study.py", ".bashrc", "report/../x.png", "checkpoints/authorized_keys"]
+    "name", ["rows/../../../stolen", "lock", "study.py", ".bashrc", "report/../x.png", "checkpoints/.ssh"]
 )
 def test_a_name_that_is_no_store_s_is_refused_and_nothing_is_left(tmp_path: Path, name: str) -> None:
     push(build(tmp_path / "store"), URL)
@@ -265,6 +265,40 @@ def test_a_mirror_whose_description_cannot_be_read_is_refused(tmp_path: Path, co
     Remote(URL).write("study.json", content)
     with pytest.raises(MirrorError, match=r"study.json is no store's; give another URL"):
         push(store, URL)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "notes.txt", "rows/00000001-00000001.parquet"])
+def test_a_folder_of_other_files_is_not_made_a_mirror(tmp_path: Path, name: str) -> None:
+    store = build(tmp_path / "store")
+    Remote(URL).write(name, b"somebody's")
+    for refused in (push, ready):
+        with pytest.raises(MirrorError, match=r"holds files but no study\.json: it is no store; give an empty folder"):
+            refused(store, URL)
+    assert Remote(URL).find() == {name}
+    assert Remote(URL).read(name) == b"somebody's"
+
+
+def test_the_first_push_goes_on_wherever_it_was_cut(tmp_path: Path) -> None:
+    ready(tmp_path / "store", URL)  # before the run that makes the store
+    store = build(tmp_path / "store")
+    for operations in range(4):
+        with cut_after(operations), pytest.raises(RemoteError):
+            push(store, URL)
+    push(store, URL)
+    bring_back(tmp_path / "back", URL)
+    assert compare(store, tmp_path / "back") == []
+
+
+@pytest.mark.parametrize("name", ["logs/a.txt", ".mirror", ".mirror.lock"])
+def test_nothing_is_pushed_or_written_through_a_link(tmp_path: Path, name: str) -> None:
+    store, secret = build(tmp_path / "store"), tmp_path / "secret"
+    (store / "logs").mkdir()
+    secret.mkdir() if name == ".mirror" else secret.write_text("the user's own")
+    (store / name).symlink_to(secret)
+    with pytest.raises(StoreError, match=r"is a link to .*secret"):
+        push(store, URL)
+    assert Remote(URL).find() == set()
+    assert not list(secret.iterdir()) if secret.is_dir() else secret.read_text() == "the user's own"
 
 
 def test_a_store_is_brought_back_only_where_there_is_none(tmp_path: Path) -> None:
