@@ -11,7 +11,7 @@ import glob
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +54,15 @@ def kind_of(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def frozen(store: Path, known: Mapping[str, Stamp]) -> Iterator[list[dict[str, File]]]:
-    """All files of a store at one moment, by name, one dict a kind in the order of `ORDER`.
+def frozen(
+    store: Path, known: Mapping[str, Stamp], kinds: Sequence[str] = tuple(ORDER)
+) -> Iterator[list[dict[str, File]]]:
+    """The files of a store at one moment, by name, one dict a kind.
 
     Args:
         store: Its folder; links to files that have changed lie in it until the end.
         known: Stamps of which no content is needed.
+        kinds: In the order of `ORDER`.
 
     Raises:
         StoreError: The folder cannot be written, or its file system has no hard links.
@@ -69,10 +72,10 @@ def frozen(store: Path, known: Mapping[str, Stamp]) -> Iterator[list[dict[str, F
     try:
         try:
             folder.mkdir()  # so that what could not be removed is not written into
-            kinds = [_freeze_kind(store, kind, known) for kind in reversed(ORDER)]
+            files = [_freeze_kind(store, kind, known) for kind in reversed(kinds)]
         except OSError as error:
             raise StoreError(f"{folder} cannot be made ({error.strerror}); a mirror needs hard links there") from None
-        yield kinds[::-1]
+        yield files[::-1]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
