@@ -11,27 +11,25 @@ import glob
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.reader import StoreError
+from study.received import FOLDER, KEY, StoreError
 
 ORDER = {
     "study.json": r"study\.json",
     "rows/*": r"rows/\d{8}-\d{8}\.parquet",
     "scores/*": r"scores/\w[\w.-]*\.parquet",
-    "arrays/*": r"arrays/[0-9a-f]{16}\.h5",
-    "checkpoints/*": r"checkpoints/[0-9a-f]{16}",
+    "arrays/*": rf"arrays/{KEY.pattern}\.h5",
+    "checkpoints/*": rf"checkpoints/{KEY.pattern}",
     "optuna.journal": r"optuna\.journal",
     "events/*": r"events/\d{8}-\d{8}\.parquet",
     "trials.parquet": r"trials\.parquet",
-    "logs/*": r"logs/\w[\w.-]*\.txt",
+    "logs/*": rf"logs/{KEY.pattern}\.txt",
     "report/**/*": r"report/(?:\w[\w.-]*/)*\w[\w.-]*(?<!\.aside)",
 }
 """Each kind of file: how it is found, and its whole name; in the order in which a mirror takes them."""
-FOLDER = ".mirror"
-"""Where the links are while they are needed; a leftover is made anew."""
 _PART = re.compile(r"(rows|events)/(\d{8})-(\d{8})\.parquet")
 Stamp = tuple[int, int]
 """Bytes and time of change in ns: a file that has the same ones is unchanged."""
@@ -56,12 +54,15 @@ def kind_of(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def frozen(store: Path, known: Mapping[str, Stamp]) -> Iterator[list[dict[str, File]]]:
-    """All files of a store at one moment, by name, one dict a kind in the order of `ORDER`.
+def frozen(
+    store: Path, known: Mapping[str, Stamp], kinds: Sequence[str] = tuple(ORDER)
+) -> Iterator[list[dict[str, File]]]:
+    """The files of a store at one moment, by name, one dict a kind.
 
     Args:
         store: Its folder; links to files that have changed lie in it until the end.
         known: Stamps of which no content is needed.
+        kinds: In the order of `ORDER`.
 
     Raises:
         StoreError: The folder cannot be written, or its file system has no hard links.
@@ -70,10 +71,11 @@ def frozen(store: Path, known: Mapping[str, Stamp]) -> Iterator[list[dict[str, F
     shutil.rmtree(folder, ignore_errors=True)
     try:
         try:
-            kinds = [_freeze_kind(store, kind, known) for kind in reversed(ORDER)]
+            folder.mkdir()  # so that what could not be removed is not written into
+            files = [_freeze_kind(store, kind, known) for kind in reversed(kinds)]
         except OSError as error:
             raise StoreError(f"{folder} cannot be made ({error.strerror}); a mirror needs hard links there") from None
-        yield kinds[::-1]
+        yield files[::-1]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,6 +5,7 @@ It is a process of its own: the driver never waits for an upload before its end,
 
 import argparse
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -19,6 +20,8 @@ from study.flags import Flags, a_path
 from trainables.checks import InputError, check_range
 
 EVERY_SECONDS, LEAST_SECONDS, MOST_SECONDS = 30.0, 0.1, 86_400.0
+LOGS_EVERY = 10
+"""Pushes; logs are put whole whenever they have grown."""
 
 
 def beside(store: Path, url: str | None, run: Callable[[], int], every: float = EVERY_SECONDS) -> int:
@@ -46,6 +49,7 @@ def beside(store: Path, url: str | None, run: Callable[[], int], every: float = 
         ended = mirror.poll() is not None  # it was killed, or told to end before the driver was
         assert mirror.stdin
         mirror.stdin.close()
+        print(f"last push to {url} ...", flush=True)
         failed = subprocess.run(words, check=False).returncode if ended else mirror.wait()
     if failed:
         print(f"{url} lacks the end of the study; once more: python -m study.mirror {store} {url}", file=sys.stderr)
@@ -64,10 +68,10 @@ def keep(store: Path, url: str, every: float) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os.write(writer, b"."))
     problem, last = "", False
-    while True:
+    for number in itertools.count():
         before, problem = problem, ""
         try:
-            push(store, url)
+            push(store, url, logs=last or number % LOGS_EVERY == 0)
         except (InputError, OSError) as error:
             problem = f"the mirror has failed: {error}"
         if problem:
@@ -75,8 +79,9 @@ def keep(store: Path, url: str, every: float) -> int:
         elif before:
             _tell(store, f"the mirror at {url} is whole again", aloud=True)
         if last:
-            return int(bool(problem))
+            break
         last = _is_over(reader, every)
+    return int(bool(problem))
 
 
 def main(words: list[str]) -> int:

@@ -3,9 +3,11 @@
 A store is data. It may come from a stranger, so whatever becomes a path, or is followed, is checked here, once.
 """
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from trainables.checks import InputError
 
 KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Ours are sixteen hex digits; keys become names of files."""
+FOLDER = ".mirror"
+"""Where a mirror's links are while they are needed; a leftover is made anew."""
 ROWS = {"key": "text", "attempt": "number", "step": "number", "full": "flag", "seconds": "number"}
 EVENTS = {"key": "text", "attempt": "number", "time": "number", "kind": "text", "detail": "text"}
 """Columns that every row, and every event, has."""
@@ -30,17 +34,20 @@ class StoreError(InputError):
 def check_files(store: Path) -> None:
     """Refuse a store with anything but plain files and folders: a link would be read, or written through, elsewhere.
 
-    A link that stays inside passes: Optuna locks its journal by one.
+    A link that stays inside passes: Optuna locks its journal by one. What is gone since it was listed passes too: a
+    driver or a mirror may be at work. The mirror's own folder is passed over, unless it is a link.
 
     Raises:
         StoreError: Naming the first, or that the folder's own name cannot be used.
     """
     if not _is_text(str(store)):
         raise StoreError(f"{store} has bytes in its name that are no UTF-8, which parquet cannot open; rename it")
-    for path in _odd(store) if store.is_dir() else ():
-        if not (path.is_symlink() and path.resolve().is_relative_to(store.resolve())):
-            kind = f"a link to {os.readlink(path)}" if path.is_symlink() else "no plain file"
-            raise StoreError(f"{path} is {kind}; a store is read and written inside its folder alone: delete it")
+    for path in _odd(store, (FOLDER,)) if store.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):
+            target = os.readlink(path) if stat.S_ISLNK(path.lstat().st_mode) else None
+            if target is None or not (path.parent / target).resolve().is_relative_to(store.resolve()):
+                kind = "no plain file" if target is None else f"a link to {target}"
+                raise StoreError(f"{path} is {kind}; a store is read and written inside its folder alone: delete it")
 
 
 def _is_text(name: str) -> bool:
@@ -51,11 +58,15 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _odd(folder: Path) -> Iterator[Path]:
-    """Links, pipes and devices."""
-    for entry in [*os.scandir(folder)]:
+def _odd(folder: Path, passed_over: Sequence[str] = ()) -> Iterator[Path]:
+    """Links, pipes and devices; `passed_over` names folders in which they are not looked for."""
+    entries: list[os.DirEntry[str]] = []
+    with contextlib.suppress(FileNotFoundError):
+        entries += os.scandir(folder)
+    for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _odd(Path(entry.path))
+            if entry.name not in passed_over:
+                yield from _odd(Path(entry.path))
         elif not entry.is_file(follow_symlinks=False):
             yield Path(entry.path)
 

@@ -29,7 +29,7 @@ class Remote:
     """One folder of files, by their names inside it.
 
     Args:
-        url: Anything that fsspec opens; credentials and endpoints come from the environment.
+        url: As fsspec takes it, tried with file and s3; credentials and endpoints come from the environment.
 
     Raises:
         RemoteError: No such protocol, or its package is not installed.

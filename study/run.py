@@ -97,20 +97,22 @@ def run(arguments: argparse.Namespace, command: list[str]) -> int:
     path = store_of(arguments)
     if os.path.exists(path) and not path.is_dir():
         raise StoreError(f"store {path} is a file; give a folder with --store")
-    if arguments.results is not None:
-        ready(path, arguments.results)
-    existing = open_study(path) if os.path.exists(path / "study.json") else None
     where = launch_of(arguments)
     check_address(where.address)
+    asked = study.of(protocol_of(study))
+    for name in asked.own:
+        load(name)
+    check_known(asked.dataset)
+    if arguments.results is not None:
+        wanted = {"search": study.search, "protocol": study.protocol}
+        ready(path, arguments.results, wanted, arguments.dry_run)
+    existing = open_study(path) if os.path.exists(path / "study.json") else None
     executor = executor_of(study, existing, where)
     study, where = dataclasses.replace(study, executor=executor), where.placing(executor)
     study = settled(study, existing, where)
     if existing:
         existing.check_identity(identity_of(study, existing.identity.get("dataset", "")))
     plan = planned(study, existing)
-    for name in study.own:
-        load(name)
-    check_known(study.dataset)
     if study.adaptive:
         arguments.max_trials = whole_settings(arguments.max_trials, len(study.seeds_of(protocol_of(study))))
     left = to_run(plan, existing.status() if existing else {}, arguments.retry_failed)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import fsspec
 import pytest
@@ -23,12 +24,17 @@ from trainables.checks import InputError
 from trainables.config import TrialConfig
 
 URL = "memory://mirror"
+WANTED = {"search": "grid"}
 CONFIGS = [CAPACITY, BETA, dataclasses.replace(BETA, beta=2.0)]
 
 
 @pytest.fixture(autouse=True)
 def empty_memory() -> None:
     fsspec.filesystem("memory").store.clear()
+
+
+def prepare(store: Path, url: str) -> None:
+    ready(store, url, WANTED)
 
 
 def names() -> set[str]:
@@ -201,14 +207,14 @@ def test_an_older_copy_is_refused_and_the_remedy_works(tmp_path: Path) -> None:
     grown(store, CONFIGS[2])
     push(store, URL)
     before = {name: Remote(URL).read(name) for name in names()}
-    for refused in (push, ready):
+    for refused in (push, prepare):
         with pytest.raises(MirrorError, match=r"is ahead of .*older, an older copy; move .*older away"):
             refused(tmp_path / "older", URL)
     assert {name: Remote(URL).read(name) for name in names()} == before
     shutil.move(tmp_path / "older", tmp_path / "away")
-    ready(tmp_path / "older", URL)
+    ready(tmp_path / "older", URL, WANTED)
     assert compare(store, tmp_path / "older") == []
-    ready(tmp_path / "older", URL)
+    ready(tmp_path / "older", URL, WANTED)
 
 
 def test_a_copy_from_the_middle_of_the_same_run_is_refused(tmp_path: Path) -> None:
@@ -230,7 +236,7 @@ def test_what_went_on_elsewhere_and_other_studies_are_refused(tmp_path: Path) ->
         start(twin, CONFIGS[2])
     open_store(tmp_path / "other", identity={"search": "another"}).close()
     for path in (tmp_path / "twin", tmp_path / "other"):
-        for refused in (push, ready):
+        for refused in (push, prepare):
             with pytest.raises(MirrorError, match=r"holds another study than .*, or the same one gone on elsewhere"):
                 refused(path, URL)
 
@@ -241,13 +247,13 @@ def test_what_a_run_really_took_makes_no_other_run_of_it(tmp_path: Path) -> None
     with open_store(store) as writer:
         push(store, URL)
         writer.record_actual("3 min")
-    ready(store, URL)
+    ready(store, URL, WANTED)
     push(store, URL)
     assert b"3 min" in (Remote(URL).read("study.json") or b"")
 
 
 @pytest.mark.parametrize(
-    "name", ["rows/../../../stolen", "lock", "study.py", ".bashrc", "report/../x.png", "checkpoints/authorized_keys"]
+    "name", ["rows/../../../stolen", "lock", "study.py", ".bashrc", "report/../x.png", "checkpoints/.ssh"]
 )
 def test_a_name_that_is_no_store_s_is_refused_and_nothing_is_left(tmp_path: Path, name: str) -> None:
     push(build(tmp_path / "store"), URL)
@@ -255,7 +261,7 @@ def test_a_name_that_is_no_store_s_is_refused_and_nothing_is_left(tmp_path: Path
     with pytest.raises(MirrorError) as refused:
         bring_back(tmp_path / "deep" / "back", URL)
     assert f"holds {name!r}, which is no file of a store; delete it there" in str(refused.value)
-    assert list((tmp_path / "deep").iterdir()) == []
+    assert not (tmp_path / "deep").exists()
     assert not (tmp_path / "stolen").exists()
 
 
@@ -265,6 +271,40 @@ def test_a_mirror_whose_description_cannot_be_read_is_refused(tmp_path: Path, co
     Remote(URL).write("study.json", content)
     with pytest.raises(MirrorError, match=r"study.json is no store's; give another URL"):
         push(store, URL)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "notes.txt", "rows/00000001-00000001.parquet"])
+def test_a_folder_of_other_files_is_not_made_a_mirror(tmp_path: Path, name: str) -> None:
+    store = build(tmp_path / "store")
+    Remote(URL).write(name, b"somebody's")
+    for refused in (push, prepare):
+        with pytest.raises(MirrorError, match=r"holds files but no study\.json: it is no store; give an empty folder"):
+            refused(store, URL)
+    assert Remote(URL).find() == {name}
+    assert Remote(URL).read(name) == b"somebody's"
+
+
+def test_the_first_push_goes_on_wherever_it_was_cut(tmp_path: Path) -> None:
+    ready(tmp_path / "store", URL, WANTED)  # before the run that makes the store
+    store = build(tmp_path / "store")
+    for operations in range(4):
+        with cut_after(operations), pytest.raises(RemoteError):
+            push(store, URL)
+    push(store, URL)
+    bring_back(tmp_path / "back", URL)
+    assert compare(store, tmp_path / "back") == []
+
+
+@pytest.mark.parametrize("name", ["logs/a.txt", ".mirror", ".mirror.lock"])
+def test_nothing_is_pushed_or_written_through_a_link(tmp_path: Path, name: str) -> None:
+    store, secret = build(tmp_path / "store"), tmp_path / "secret"
+    (store / "logs").mkdir()
+    secret.mkdir() if name == ".mirror" else secret.write_text("the user's own")
+    (store / name).symlink_to(secret)
+    with pytest.raises(StoreError, match=r"is a link to .*secret"):
+        push(store, URL)
+    assert Remote(URL).find() == set()
+    assert not list(secret.iterdir()) if secret.is_dir() else secret.read_text() == "the user's own"
 
 
 def test_a_store_is_brought_back_only_where_there_is_none(tmp_path: Path) -> None:
@@ -308,15 +348,107 @@ def test_a_part_that_is_compacted_away_while_it_is_fetched_is_no_obstacle(
 
 def test_before_a_run_the_url_is_tried(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    ready(store, URL)
+    ready(store, URL, WANTED)
     assert not store.exists()
     assert json.loads(Remote(URL).read(MANIFEST) or b"") == {}
     build(store)
+    before = Remote(URL).find()
+    with cut_after(0):
+        ready(store, URL, WANTED, dry_run=True)
+    assert Remote(URL).find() == before
     with cut_after(0), pytest.raises(RemoteError, match="the line is cut"):
-        ready(store, URL)
+        ready(store, URL, WANTED)
     for url in (str(store), f"file://{store}/deeper"):
         with pytest.raises(MirrorError, match="lies in the store"):
-            ready(store, url)
+            ready(store, url, WANTED)
+
+
+def test_a_dry_run_reads_only_and_another_study_is_not_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    push(build(tmp_path / "store"), URL)
+    monkeypatch.setattr(Remote, "get", None)  # nothing is fetched
+    with cut_after(0):
+        ready(tmp_path / "back", URL, WANTED, dry_run=True)
+        for dry_run in (False, True):
+            with pytest.raises(MirrorError, match=r"holds a study of search 'grid', not 'pilot'; give another URL"):
+                ready(tmp_path / "back", URL, {"search": "pilot"}, dry_run)
+    assert capsys.readouterr().out.startswith(f"a run would first bring {tmp_path / 'back'} back from {URL}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+def many(store: Path) -> Path:
+    """Nine checkpoints more."""
+    build(store)
+    for key in range(9):
+        (store / "checkpoints" / f"{key:016x}").write_bytes(b"weights")
+    return store
+
+
+def test_a_first_push_that_is_cut_short_does_not_begin_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.copies.BATCH", 3)
+    store = many(tmp_path / "store")
+    for _ in range(10):
+        with contextlib.suppress(RemoteError), cut_after(5):  # a batch, its manifest, and a file that is put again
+            push(store, URL)
+    with cut_after(0):
+        assert push(store, URL) == 0
+    bring_back(tmp_path / "back", URL)
+    assert compare(store, tmp_path / "back") == []
+
+
+def test_a_fetch_that_is_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.copies.BATCH", 3)
+    store = many(tmp_path / "store")
+    count, back, fetched = push(store, URL), tmp_path / "back", list[str]()
+    inner, left = MemoryFileSystem.get_file, [8]
+
+    def counted(self: MemoryFileSystem, source: str, target: str, **more: Any) -> None:
+        if left[0] == 0:
+            Path(target).write_bytes(b"half")
+            raise Cut("the line is cut")
+        left[0] -= 1
+        fetched.append(source)
+        inner(self, source, target, **more)
+
+    monkeypatch.setattr(MemoryFileSystem, "get_file", counted)
+    with pytest.raises(RemoteError, match="the line is cut"):
+        bring_back(back, URL)
+    assert not back.exists()
+    name = "checkpoints/0000000000000000"
+    assert any(source.endswith(name) for source in fetched)
+    (store / name).write_bytes(b"WEIGHTS")  # as long as it was
+    push(store, URL)
+    left[0] = 99
+    assert bring_back(back, URL) == count
+    assert compare(store, back) == []
+    assert (back / name).read_bytes() == b"WEIGHTS"
+    assert len(fetched) <= count + 3 + 1  # at most a batch, and what has changed, twice
+    assert not (tmp_path / "back.aside").exists()
+
+
+def test_logs_are_left_out_where_they_are_not_asked_for(tmp_path: Path) -> None:
+    store = build(tmp_path / "store")
+    (store / "logs").mkdir()
+    log = store / "logs" / "ray.txt"
+    log.write_text("one\n")
+    push(store, URL)
+    log.write_text("one\ntwo\n")
+    with cut_after(0):
+        assert push(store, URL, logs=False) == 0
+    assert Remote(URL).read("logs/ray.txt") == b"one\n"
+    assert push(store, URL) == 1
+    with cut_after(0):
+        assert push(store, URL, logs=False) == push(store, URL) == 0
+
+
+def test_the_folder_in_which_one_stands_is_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = build(tmp_path / "store")
+    push(store, URL)
+    (tmp_path / "back").mkdir()
+    monkeypatch.chdir(tmp_path / "back")
+    bring_back(Path("."), URL)
+    assert compare(store, Path(".")) == []
 
 
 def test_a_store_that_cannot_be_locked_is_not_pushed(tmp_path: Path) -> None:

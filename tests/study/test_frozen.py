@@ -1,8 +1,10 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
-from study.frozen import FOLDER, ORDER, covered, frozen, kind_of, last_parts, names_of, stamp_of
+from study.frozen import ORDER, covered, frozen, kind_of, last_parts, names_of, stamp_of
+from study.received import FOLDER, check_key
 from study.store import StoreError
 from tests.study.stores import build
 
@@ -28,7 +30,7 @@ def test_every_file_that_a_study_writes_has_a_kind_and_nothing_else_has(tmp_path
     "name",
     [
         "../study.json", "rows/../../x", "/etc/passwd", "checkpoints/../lock", "report/../study.py", "report/.ssh/a",
-        "report/a/../../b.png", "lock", "logs/a.sh", "checkpoints/0123456789abcdeg", "arrays/0123456789abcdef.h5.aside",
+        "report/a/../../b.png", "lock", "logs/a.sh", "checkpoints/0123456789abcdé", "arrays/0123456789abcdef.h5.aside",
         "study.json\n", "rows\\x", "C:/x", "report//x", "report/index.aside", "mirror.json", "", "logs/ä.txt",
     ],
 )  # fmt: skip
@@ -73,6 +75,27 @@ def test_a_listing_that_compaction_has_made_lacking_is_made_again(
     monkeypatch.setattr("study.frozen.names_of", listed)
     with frozen(store, {}) as kinds:
         assert [list(files) for files in kinds][list(ORDER).index("rows/*")] == whole
+
+
+@pytest.mark.parametrize("key", ["a", "-_Z9", "x" * 64])
+def test_whatever_is_a_key_names_files_of_a_trial(key: str, tmp_path: Path) -> None:
+    assert check_key(key)
+    for name in (f"arrays/{key}.h5", f"checkpoints/{key}", f"logs/{key}.txt"):
+        assert kind_of(name)
+        assert not kind_of(name.replace(key, "x" * 65))
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+        assert [name] in [names_of(tmp_path, kind) for kind in ORDER]
+
+
+def test_what_cannot_be_removed_is_not_written_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = build(tmp_path / "store")
+    (store / FOLDER).mkdir()
+    (store / FOLDER / "rows").symlink_to(tmp_path)
+    monkeypatch.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
+    with pytest.raises(StoreError, match="cannot be made"), frozen(store, {}):
+        pass
+    assert list(tmp_path.iterdir()) == [store]
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -96,6 +96,15 @@ def test_a_failure_is_told_once_and_again_when_it_is_over(
 
 
 @pytest.mark.usefixtures("signals")
+def test_logs_are_pushed_first_and_last_and_every_tenth_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pushed = list[bool]()
+    monkeypatch.setattr(mirror, "push", lambda store, url, logs: pushed.append(logs))
+    scripted(monkeypatch, *[lambda: None] * 13)
+    assert keep(tmp_path, "memory://m", 1) == 0
+    assert [number for number, logs in enumerate(pushed) if logs] == [0, 10, 13]
+
+
+@pytest.mark.usefixtures("signals")
 def test_a_last_push_that_fails_is_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, target = build(tmp_path / "store"), tmp_path / "mirror"
 
@@ -115,9 +124,9 @@ def test_a_signal_ends_the_wait(tmp_path: Path, url: str, monkeypatch: pytest.Mo
     try:
         inner = mirror.push
 
-        def push(store: Path, url: str) -> int:
+        def push(store: Path, url: str, logs: bool) -> int:
             signal.raise_signal(signal.SIGTERM)  # while it is being pushed
-            return inner(store, url)
+            return inner(store, url, logs)
 
         monkeypatch.setattr(mirror, "push", push)
         assert keep(build(tmp_path / "store"), url, 10_000) == 0
@@ -156,7 +165,7 @@ def grow(store: Path) -> int:
 def test_the_last_push_is_waited_for(tmp_path: Path, url: str, capfd: pytest.CaptureFixture[str]) -> None:
     store = build(tmp_path / "store")
     assert beside(store, url, lambda: grow(store)) == 3
-    assert capfd.readouterr() == (f"mirrored to {url}\n", "")
+    assert capfd.readouterr() == (f"last push to {url} ...\nmirrored to {url}\n", "")
     assert compare(store, tmp_path / "mirror") == []
 
 

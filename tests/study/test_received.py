@@ -118,7 +118,7 @@ LINKS = (
     "lock", "study.json.aside", "trials.aside", "optuna.journal", "optuna.journal.lock", "rows/00000003-00000003.aside",
     f"logs/{CAPACITY.key()}.txt", f"checkpoints/{CAPACITY.key()}", f"checkpoints/{CAPACITY.key()}.aside",
     f"arrays/{CAPACITY.key()}.h5", f"arrays/{CAPACITY.key()}.aside", "scores/lock", "scores/mig.aside",
-    "report/tradeoff.png", "report/index.aside",
+    "report/tradeoff.png", "report/index.aside", ".mirror", ".mirror.lock",
 )  # fmt: skip
 
 
@@ -159,6 +159,37 @@ def test_the_store_itself_may_be_a_link_and_optuna_may_lock_its_journal(path: Pa
     check_files(tmp_path / "link")
     check_files(tmp_path / "nowhere")
     assert len(open_study(tmp_path / "link").trials()) == 2
+
+
+def test_what_is_gone_since_it_was_listed_is_no_obstacle(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path / "report").mkdir()
+    (path / "lock.rename").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(path / "pipe")
+    listing = os.scandir
+
+    def listed(folder: Path) -> list[os.DirEntry[str]]:
+        entries = [*listing(folder)]
+        for entry in entries:
+            if entry.name == "report":
+                os.rmdir(entry.path)
+            elif entry.name in ("lock.rename", "pipe"):
+                os.unlink(entry.path)
+        return entries
+
+    monkeypatch.setattr(os, "scandir", listed)
+    check_files(path)
+
+
+def test_the_mirror_s_own_folder_is_passed_over_at_the_top_alone(path: Path) -> None:
+    for folder in (path / ".mirror", path / "report" / ".mirror"):
+        folder.mkdir(parents=True)
+        os.mkfifo(folder / "pipe")
+    with pytest.raises(StoreError, match=r"report/\.mirror/pipe is no plain file"):
+        check_files(path)
+    shutil.rmtree(path / "report")
+    check_files(path)
 
 
 def test_a_folder_that_parquet_cannot_open_is_one_sentence(tmp_path: Path) -> None:

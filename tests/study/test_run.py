@@ -12,6 +12,7 @@ import ray
 
 from study import preflight, run
 from study.config import Launch, StudyConfig
+from study.copies import push
 from study.searches import SEARCHES, planned
 from study.store import compare, open_study
 from tests.study.commandline import TRIALS, Command
@@ -164,6 +165,28 @@ def test_a_dry_run_refuses_what_a_run_would(
     assert "is a file" in refused(["--dry-run", "--store", str(tiny_path)], capsys)
     words = ["--dry-run", "--store", str(uninterrupted[0]), "--set", "eval_seed=3"]
     assert "holds another study" in refused(words, capsys)
+
+
+def test_a_dry_run_with_a_mirror_reads_only(
+    uninterrupted: tuple[Path, str], tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror = tmp_path / "mirror"
+    words = ["--store", str(tmp_path / "s"), "--set", f"dataset={tiny_path}", "--results", str(mirror)]
+    assert run.main(["--dry-run", *words]) == 0
+    assert not mirror.exists()
+    push(uninterrupted[0], str(mirror))
+    assert "a run would first bring" not in capsys.readouterr().out
+    assert run.main(["--dry-run", *words]) == 0
+    assert f"a run would first bring {tmp_path / 's'} back from {mirror}" in capsys.readouterr().out
+    for more, said in (
+        (["--search", "beta_grid"], "holds a study of search 'capacity_grid', not 'beta_grid'"),
+        (["--protocol", "paper"], "holds a study of protocol 'laptop', not 'paper'"),
+        (["--max-hours", "0"], "--max-hours=0.0 is outside"),
+        (["--address", "head"], "is not host:port"),
+        (["--set", "model=nowhere_at_all:f"], "cannot be imported"),
+    ):
+        assert said in refused([*words, *more], capsys)
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_name_that_we_render_is_no_path(
