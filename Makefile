@@ -41,7 +41,7 @@ test: setup browser ## Run the fast tests
 	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-slow: setup browser ## Run the slow tests
-	$(PYTHON_IN_VENV) -m pytest -m slow $(ARGS)
+	$(PYTHON_IN_VENV) -m pytest -m slow -n 2 --dist loadfile $(ARGS)
 
 check: setup ## Lint, format and types
 	$(PYTHON_IN_VENV) -m ruff check .

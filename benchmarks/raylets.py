@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 
 HEALTH = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 """A dead node is noticed within seconds, not in half a minute."""
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 class Node:

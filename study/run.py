@@ -1,7 +1,7 @@
 """The command line: `python study/run.py --search capacity_grid`.
 
-Exit codes: 0 done, 1 trials (or the report, or the mirror) failed or differ, 2 bad input (or Ray did not start), 3
-trials left over by --max-trials, --max-hours or --max-cost, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: 0 done, 1 trials (or the report, or the mirror) failed or differ, 2 bad input (or Ray did not start, or the
+disk is full), 3 trials left over by --max-trials, --max-hours or --max-cost, 130 Ctrl-C, 143 SIGTERM.
 """
 
 import argparse

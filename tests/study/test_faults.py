@@ -187,7 +187,7 @@ def test_the_disk_of_the_store_is_full(command: Command, uninterrupted: Uninterr
 def test_a_hung_trial_is_ended_and_tried_again(
     command: Command, raylets: Raylets, uninterrupted: Uninterrupted
 ) -> None:
-    command.start("--hang-minutes", "0.3")
+    command.start("--hang-minutes", "0.6")
     command.wait_for(lambda: command.rows() >= 2 and bool(trials_of(raylets.nodes[0])))
     os.kill(trials_of(raylets.nodes[0])[0], signal.SIGSTOP)  # not even its own watch runs on
     output = ends_well(command, uninterrupted)
