@@ -50,7 +50,7 @@ class Raylets:
     def __init__(self, empty: Sequence[Path], log: Path) -> None:
         self.empty, self.log = [folder.resolve() for folder in empty], log
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        head: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False}
+        head: dict[str, Any] = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": None}
         self.cluster = Cluster(initialize_head=True, head_node_args={**head, "_system_config": HEALTH})
         self.address = str(self.cluster.address)
         self.nodes: list[Node] = []

@@ -24,6 +24,8 @@ from trainables.config import TrialConfig, from_dict
 from trainables.trial import ARRAYS, DIVERGED, LOG, NOTICE, ROW, STATE
 
 PROGRESS_SECONDS = 15.0
+DIED = ("The actor ", "the process has died")
+"""How Ray begins to say that a trial's process has died, and how we do."""
 RECENT_MARKS = 9
 """Progress lines back to which the rate lately is taken: two minutes."""
 
@@ -153,11 +155,11 @@ class StoreCallback(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A failed attempt that Tune will repeat, from the last checkpoint."""
         key, told = self._begun(trial), failure(trial)
-        self.patience.ended(key)
+        detail = self._detail(trial)
         if is_lost(told) and self.patience.lost_machine(key):  # a spot machine may be taken before a trial gets far
             trial.max_failures += 1
         self._log_failure(key, trial)
-        self._event(key, "retried", _last_line(trial))
+        self._event(key, "retried", detail)
         if OTHER_SOFTWARE in told and not self.stop.asked:  # it would take every trial, being always free
             self.stop.asked = True
             self.show(f"{_last_line(trial)}: stopping; then the same command goes on")
@@ -165,16 +167,16 @@ class StoreCallback(Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """The last attempt has failed; one that its machine has cost is left for the next run."""
         key = self._begun(trial)
-        self.patience.ended(key)
+        detail = self._detail(trial)
         self._log_failure(key, trial)
         if is_machines(failure(trial)):
-            self._event(key, "interrupted", _last_line(trial))
+            self._event(key, "interrupted", detail)
             self.stop.running.discard(key)
             return
-        self._event(key, "failed", _last_line(trial))
+        self._event(key, "failed", detail)
         self._ended(trial, {})
         self.stop.running.discard(key)
-        self.show(f"trial {key} failed: {_last_line(trial)}; see {self.store.log_path(key)}")
+        self.show(f"trial {key} failed: {detail}; see {self.store.log_path(key)}")
         if self.patience.failed(key):
             self.stop.asked = True
             many = f"{MOST_FAILED} trials have failed, in a row or without a report"
@@ -249,6 +251,13 @@ class StoreCallback(Callback):
             self.on_trial_start(0, [], trial)
         return key
 
+    def _detail(self, trial: Trial) -> str:
+        """Why an attempt has ended; of a process that died, also for how long it had been silent: it may have hung."""
+        key, line = config_of(trial).key(), _last_line(trial)
+        silence = duration(self.patience.silence(key, time.monotonic()))
+        self.patience.ended(key)
+        return f"{line} (after {silence} without a report)" if line.startswith(DIED) else line
+
     def _log_failure(self, key: str, trial: Trial) -> None:
         self.store.append_log(key, f"{failure(trial)}\n")
 
@@ -269,4 +278,5 @@ def _last_line(trial: Trial) -> str:
     """The line that names the exception."""
     lines = failure(trial).splitlines()
     named = re.compile(r"[\w.]*(Error|Exception|Exit|Failed|Expired)\b")  # the last two are those of a pack
-    return next((line for line in reversed(lines) if named.match(line)), lines[-1])
+    line = next((line for line in reversed(lines) if named.match(line)), lines[-1])
+    return line.split(" Some common causes")[0]

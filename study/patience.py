@@ -59,6 +59,10 @@ class Patience:
         """An attempt has ended, one way or the other."""
         self._heard.pop(key, None)
 
+    def silence(self, key: str, now: float) -> float:
+        """For how many seconds a running trial has not been heard of; 0 where it is not running."""
+        return now - self._heard.get(key, now)
+
     def silent(self, now: float) -> dict[str, float]:
         """The running trials that hang, each told once, and for how long they have been silent.
 

@@ -25,7 +25,8 @@ class Fleet:
     Attributes:
         head: Name of the type of the head; there is one.
         kind: Of the GPU machines that Ray starts first.
-        machines: So many of them.
+        machines: So many of them, at most as many as the cluster may have.
+        wanted: As many as would run all trials at a time that were asked for.
         per_hour: Of all together.
         at_most: The same with the dearest kind of GPU machine.
         dearest: That kind.
@@ -36,6 +37,7 @@ class Fleet:
     head: str
     kind: str
     machines: int
+    wanted: int
     per_hour: float
     at_most: float
     dearest: str
@@ -44,8 +46,9 @@ class Fleet:
 
     def __str__(self) -> str:
         more = f" ({self.at_most:.2f} with {self.dearest})" if self.at_most > self.per_hour else ""
+        short = f" of {self.wanted} wanted (max_workers): so fewer trials at a time" * (self.wanted > self.machines)
         return (
-            f"{self.machines + 1} machines: 1 {self.head}, {self.machines} {self.kind} at {self.per_hour:.2f} "
+            f"{self.machines + 1} machines: 1 {self.head}, {self.machines} {self.kind}{short} at {self.per_hour:.2f} "
             f"{self.currency} an hour{more}; prices of cluster.yaml as of {self.date}"
         )
 
@@ -80,7 +83,7 @@ def fleet(cluster: Mapping[str, Any], slots: int, per_gpu: int) -> Fleet | None:
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(f"the prices of cluster.yaml cannot be read ({error}); {REMEDY}") from None
     expected, at_most = (per_hour[head] + machines * per_hour[name] for name in (kind, dearest))
-    return Fleet(head, kind, machines, expected, at_most, dearest, currency, date)
+    return Fleet(head, kind, machines, wanted, expected, at_most, dearest, currency, date)
 
 
 def _price(name: str, value: Any) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from study.received import check_files
 from trainables.checks import InputError
 
 ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
@@ -43,6 +44,9 @@ class Remote:
             self._fs, root = url_to_fs(url)
         self._root = root.rstrip("/")
         protocols = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol
+        if self.local and not url.startswith(("file:///", "/")):  # s3:/bucket is a folder's name
+            raise RemoteError(f"{url} is no URL; give s3://bucket/folder, or /a/folder of this machine")
+        self._check_links()
         self._atomic = not ATOMIC.isdisjoint(protocols)
         self._many: dict[str, Any] = {"batch_size": AT_ONCE} if self._fs.async_impl else {}
 
@@ -57,6 +61,7 @@ class Remote:
         Raises:
             RemoteError: It cannot be listed, or a file lies outside.
         """
+        self._check_links()
         with self._told():
             self._fs.invalidate_cache()
             try:
@@ -106,6 +111,11 @@ class Remote:
         with self._told():
             for name in names:
                 self._fs.rm_file(f"{self._root}/{name}")
+
+    def _check_links(self) -> None:
+        """Refuse a folder of this machine whose links would have us read or write elsewhere."""
+        if self.local and self.local.is_dir():
+            check_files(self.local)
 
     @contextlib.contextmanager
     def _placed(self, names: Sequence[str]) -> Iterator[list[str]]:

@@ -67,7 +67,10 @@ def start_ray(launch: Launch) -> None:
         ray.init(address=launch.address, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"no Ray cluster at address {launch.address} ({reason}); start one, or leave it out") from None
+        raise InputError(
+            f"no Ray cluster at address {launch.address} ({reason}); start one, or leave it out; one with a token "
+            "wants RAY_AUTH_MODE=token here too"
+        ) from None
 
 
 def workers(

@@ -358,7 +358,7 @@ def test_before_a_run_the_url_is_tried(tmp_path: Path) -> None:
     assert Remote(URL).find() == before
     with cut_after(0), pytest.raises(RemoteError, match="the line is cut"):
         ready(store, URL, WANTED)
-    for url in (str(store), f"file://{store}/deeper"):
+    for url in (f"file://{store}", f"file://{store}/deeper"):
         with pytest.raises(MirrorError, match="lies in the store"):
             ready(store, url, WANTED)
 

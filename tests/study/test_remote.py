@@ -5,6 +5,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from study.remote import Gone, Remote, RemoteError
+from trainables.checks import InputError
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -72,9 +73,9 @@ def _without_s3fs(url: str) -> None:
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("content")
     with pytest.raises(RemoteError, match="is no folder"):
-        Remote(str(tmp_path / "file")).find()
+        Remote(f"file://{tmp_path}/file").find()
     with pytest.raises(RemoteError, match="cannot be used"):
-        Remote(str(tmp_path / "file")).write("a", b"")
+        Remote(f"file://{tmp_path}/file").write("a", b"")
 
 
 def test_errors_are_one_line(tmp_path: Path) -> None:
@@ -84,3 +85,23 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(told.value)
     with pytest.raises(RemoteError, match="KeyError"), remote._told():
         raise KeyError
+
+
+@pytest.mark.parametrize("url", ["s3:/bucket/x", "s3//bucket/x", "file://tmp/x", "results/mirror"])
+def test_a_mistyped_url_is_no_folder_here(url: str) -> None:
+    with pytest.raises(RemoteError, match="is no URL; give s3://bucket/folder, or /a/folder"):
+        Remote(url)
+
+
+def test_a_mirror_on_this_machine_is_read_and_written_through_no_link(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("mine")
+    (tmp_path / "mirror" / "logs").mkdir(parents=True)
+    remote = Remote(f"file://{tmp_path}/mirror")
+    (tmp_path / "mirror" / "logs" / "a.txt").symlink_to(tmp_path / "secret")
+    for refused in (remote.find, lambda: Remote(remote.url)):
+        with pytest.raises(InputError, match=r"a\.txt is a link to .*secret"):
+            refused()
+    (tmp_path / "mirror" / "logs" / "a.txt").unlink()
+    (tmp_path / "mirror" / "arrays").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="arrays is a link to"):
+        Remote(remote.url)
