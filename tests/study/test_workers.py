@@ -7,10 +7,11 @@ import ray
 from study import workers as study_workers
 from study.config import Launch
 from study.store import Store
-from study.workers import resources, start_ray, workers
+from study.workers import check_nodes, resources, start_ray, workers
 from trainables.checks import InputError
 from trainables.config import Evaluation
 from trainables.packed import Serving
+from trainables.software import software
 
 
 @pytest.mark.parametrize(
@@ -74,3 +75,24 @@ def test_a_hang_is_noticed_by_the_server_first(
     (serving,) = actors.remote.call_args.args
     assert serving == Serving(evaluation, "stacked", "blobs", "sha", on_cpu, server, actors.remote())
     assert told["hang_seconds"] == 3 * server
+
+
+def test_a_cluster_whose_nodes_run_other_software_is_refused_before_the_first_trial(
+    local_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_nodes()
+    monkeypatch.setattr(study_workers, "software", lambda: {**software(), "torch": "0.1"})
+    monkeypatch.setattr(study_workers, "commit", lambda: "another")
+    said = r"not every node can train: .* other software than the driver \(torch .*, not 0\.1, commit .*, not another\)"
+    with pytest.raises(InputError, match=said):
+        check_nodes()
+
+
+def test_a_node_that_has_died_meanwhile_is_no_reason_to_refuse(
+    local_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = iter([{"gone"}, set[str]()])
+    monkeypatch.setattr(study_workers, "_alive", lambda: next(alive))
+    monkeypatch.setattr(study_workers, "_on", lambda node: "DEFAULT")
+    monkeypatch.setattr(study_workers, "software", lambda: {"code": "another"})
+    check_nodes()

@@ -1,6 +1,8 @@
 """Thin trials and their server on real Ray, with the pack itself on the CPU."""
 
 import dataclasses
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from trainables.checks import ConfigError
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import DatasetError, open_dataset
 from trainables.packed import PackedTrial, PackRegistry, Serving
+from trainables.packing.desk import PackFailed
 from trainables.trainer import Trainer
 from trainables.trial import ARRAYS, DIVERGED, ROW, STATE
 
@@ -133,6 +136,23 @@ def test_after_the_servers_death_every_trial_goes_on_from_its_own_checkpoint(tin
         assert untimed(row) == untimed(alone.run_to_report().row)
     assert len(packs.servers) == 1
     assert packs.servers != [server]
+
+
+def test_a_server_that_does_not_answer_is_killed_and_another_one_is_made(tiny_path: Path, packs: Packs) -> None:
+    run = packs.trial(config(tiny_path, seed=7))
+    run.step()
+    (server,), stopped = packs.servers, run.named
+    pid: Any = ray.get(server.__ray_call__.remote(lambda self: os.getpid()))
+    os.kill(pid, signal.SIGSTOP)
+    run.hang_seconds = 1.0
+    with pytest.raises(PackFailed, match="the pack has not answered for 1 s"):
+        run._report()
+    soon(lambda: not Path(f"/proc/{pid}").exists())
+    run.hang_seconds = 100.0
+    run.trainer = None
+    run.step()
+    assert run.named != stopped
+    run.cleanup()
 
 
 def test_a_trial_that_is_sent_to_a_dead_server_gets_another_at_once(tiny_path: Path, packs: Packs) -> None:

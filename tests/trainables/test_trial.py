@@ -8,8 +8,10 @@ import pytest
 import ray
 import torch
 
+from trainables.checks import InputError
 from trainables.config import Evaluation, TrialConfig
 from trainables.data.dataset import DatasetError, open_dataset
+from trainables.software import software
 from trainables.trainer import Trainer
 from trainables.trial import ARRAYS, LOG, ROW, STATE, VAETrial
 
@@ -77,6 +79,13 @@ def test_a_node_with_another_dataset_refuses_the_trial(tiny_path: Path, local_ra
         run.step()
     run.setup(run.config, dataclasses.asdict(EVALUATION), dataset_sha256=open_dataset(tiny_path).sha256)
     assert run.step()[ROW]["step"] == 2
+
+
+def test_a_machine_with_other_software_refuses_the_trial(tiny_path: Path) -> None:
+    run = VAETrial({"trial": dataclasses.asdict(config(tiny_path))})
+    run.setup(run.config, software=software())
+    with pytest.raises(InputError, match=r"other software than the driver \(code \w+, not 0\).* or end it"):
+        run.setup(run.config, software={**software(), "code": "0"})
 
 
 def test_what_a_failing_trial_has_printed_is_part_of_its_error(tiny_path: Path, local_ray: None) -> None:
