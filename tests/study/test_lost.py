@@ -16,7 +16,7 @@ def task(heard: list[Any]) -> Any:
 
 def test_a_result_that_is_lost_with_its_node_is_one_trials_failure() -> None:
     heard: list[Any] = []
-    manager, lost = Manager.__new__(Manager), ObjectLostError("id", "owner", "site")
+    manager, lost = Manager.__new__(Manager), ObjectLostError("id", None, "site")
     manager._actor_task_failed(task(heard), lost)
     assert heard == [("actor", lost)]
     with pytest.raises(RuntimeError, match="unexpected exception"):
