@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.raylets import Node, Raylets, end
+from benchmarks.raylets import Raylets, end
 from study.store import compare, open_study
 from trainables.data.dsprites import render_dsprites
 
@@ -87,7 +87,7 @@ class Chaos:
         (kind,) = self.random.choices(list(KINDS), weights=list(KINDS.values()))
         node = self.random.choice(self.raylets.nodes)
         if kind == "worker":
-            if not (trials := trials_of(node)):
+            if not (trials := node.trials):
                 return driver  # nothing trains there now
             end(self.random.choice(trials), signal.SIGKILL)
         elif kind == "node":
@@ -100,11 +100,6 @@ class Chaos:
         self.faults[kind] += 1
         print(f"  killed a {kind}; {len(self.seen)} rows so far", flush=True)
         return driver
-
-
-def trials_of(node: Node) -> list[int]:
-    """Processes of a node that train, or have."""
-    return [pid for pid, line in node.workers.items() if "Trial" in line or "Trainable" in line]
 
 
 def main(words: list[str]) -> int:

@@ -24,13 +24,14 @@ START_SECONDS = 120.0
 class Node:
     """A node that was added to the head, in processes of its own."""
 
-    def __init__(self, started: subprocess.Popen[bytes]) -> None:
+    def __init__(self, started: subprocess.Popen[Any]) -> None:
         self.started = started
 
     @property
-    def workers(self) -> dict[int, str]:
-        """Its trials' processes: Ray names them after the class and the method that runs."""
-        return {pid: line for pid, line in descendants(self.started.pid).items() if line.startswith("ray::")}
+    def trials(self) -> list[int]:
+        """Its processes that train, or have: Ray names an actor's after its class, and after the method that runs."""
+        lines = descendants(self.started.pid).items()
+        return [pid for pid, line in lines if line.startswith(("ray::VAETrial", "ray::ResourceTrainable"))]
 
     def kill(self) -> None:
         """All its processes at once, as when a machine is taken away."""

@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--executor", metavar="NAME", help="loop or stacked; fixed when a study is created")
     where.add_argument("--pack-on-cpu", action="store_true", help="train the --lanes of one pack on this machine's CPU")
     where.add_argument("--hang-minutes", type=float, metavar="M",
-                       help="a trial without a report for so long is ended and tried again")  # fmt: skip
+                       help="a trial that is silent for so long is tried again (default: 15 or more)")  # fmt: skip
     where.add_argument("--address", help="host:port of a running Ray cluster, or auto on its head")
 
     adaptive = flags.add_argument_group("--search tradeoff", "ranges are given as --set KEY=LOW:HIGH")

@@ -60,11 +60,6 @@ def command(command: Command, raylets: Raylets) -> Command:
     return command
 
 
-def trials_of(node: Node) -> list[int]:
-    """Processes on a node that train, or have."""
-    return [pid for pid, line in node.workers.items() if re.match(r"ray::(VAETrial|ResourceTrainable)", line)]
-
-
 def reported(store: Path) -> set[tuple[str, int]]:
     rows = open_study(store).rows()
     return set(zip(rows["key"], rows["step"], strict=True))
@@ -94,7 +89,7 @@ def test_nodes_share_no_files_and_fetch_what_they_need_and_a_second_driver_is_re
         assert not Path(f"/proc/{node.started.pid}/root{command.dataset}").exists()
         assert not Path(f"/proc/{node.started.pid}/root{uninterrupted[0]}").exists()
     first = command.start()
-    command.wait_for(lambda: all(trials_of(node) for node in raylets.nodes))
+    command.wait_for(lambda: all(node.trials for node in raylets.nodes))
     code, output = command.run()
     assert (code, output.count("\n")) == (2, 3), output
     assert f"{command.store} is open in another driver (process {first.pid} on" in output
@@ -107,8 +102,8 @@ def test_nodes_share_no_files_and_fetch_what_they_need_and_a_second_driver_is_re
 
 def test_kill_9_of_a_trials_worker(command: Command, raylets: Raylets, uninterrupted: Uninterrupted) -> None:
     command.start()
-    command.wait_for(lambda: command.rows() >= 2 and bool(trials_of(raylets.nodes[0])))
-    os.kill(trials_of(raylets.nodes[0])[0], signal.SIGKILL)
+    command.wait_for(lambda: command.rows() >= 2 and bool(raylets.nodes[0].trials))
+    os.kill(raylets.nodes[0].trials[0], signal.SIGKILL)
     ends_well(command, uninterrupted)
     assert "retried" in set(open_study(command.store).events()["kind"])
 
@@ -117,11 +112,11 @@ def test_nodes_are_killed_and_others_join_later(
     command: Command, raylets: Raylets, uninterrupted: Uninterrupted
 ) -> None:
     command.start()
-    command.wait_for(lambda: command.rows() >= 2 and all(trials_of(node) for node in raylets.nodes))
+    command.wait_for(lambda: command.rows() >= 2 and all(node.trials for node in raylets.nodes))
     for node in list(raylets.nodes):
         raylets.remove(node)
     joined = [raylets.add(), raylets.add()]
-    command.wait_for(lambda: any(trials_of(node) for node in joined))  # nobody else could go on
+    command.wait_for(lambda: any(node.trials for node in joined))  # nobody else could go on
     ends_well(command, uninterrupted)
     study = open_study(command.store)
     retried = study.events().query("kind == 'retried'")["key"]
@@ -195,8 +190,8 @@ def test_a_hung_trial_is_ended_and_tried_again(
     command: Command, raylets: Raylets, uninterrupted: Uninterrupted
 ) -> None:
     command.start("--hang-minutes", "0.6")
-    command.wait_for(lambda: command.rows() >= 2 and bool(trials_of(raylets.nodes[0])))
-    os.kill(trials_of(raylets.nodes[0])[0], signal.SIGSTOP)  # not even its own watch runs on
+    command.wait_for(lambda: command.rows() >= 2 and bool(raylets.nodes[0].trials))
+    os.kill(raylets.nodes[0].trials[0], signal.SIGSTOP)  # not even its own watch runs on
     output = ends_well(command, uninterrupted)
     assert re.search(r"trial \w+ has not reported for \d+ s: ended, and tried again", output)
 
@@ -255,7 +250,7 @@ class TestOnThisMachine:
     def test_kill_9_of_the_driver_ends_its_workers_too(self, command: Command, uninterrupted: Uninterrupted) -> None:
         driver = command.start()
         command.wait_for(lambda: command.rows() >= REPORTS - 8)
-        workers = set(trials_of(Node(driver)))  # type: ignore[arg-type]
+        workers = set(Node(driver).trials)
         assert workers
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
